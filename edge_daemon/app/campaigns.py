@@ -11,7 +11,7 @@ from edge_daemon.core.fleet.report import CampaignStatus
 from edge_daemon.courier.peers import is_peer_topic, peers_filter
 from edge_daemon.courier.wire import RefreshResult
 from edge_daemon.fleet.follower import Context, Follower
-from edge_daemon.fleet.freshness.keeper import Keeper
+from edge_daemon.fleet.freshness.monitor import FreshnessMonitor
 from edge_daemon.fleet.freshness.refresher import Refreshed
 from edge_daemon.fleet.measured import Measured
 from edge_daemon.fleet.messages import FILTERS
@@ -35,7 +35,7 @@ class Campaigns:
         self._control = control
         self._follower: Follower | None = None
         self._courier: CourierWatch | None = None
-        self._freshness: Keeper | None = None
+        self._freshness: FreshnessMonitor | None = None
         settings = resources.settings
         if settings.fleet is not None and filters_of(settings):
             self._courier = CourierWatch(
@@ -48,7 +48,7 @@ class Campaigns:
             trust, folder = settings.fleet.trust, settings.state_folder
             if trust.root is not None and self._courier.refreshing is not None:
                 refreshing = self._courier.refreshing
-                self._freshness = Keeper(trust, folder, resources.clock, refreshing)
+                self._freshness = FreshnessMonitor(trust, folder, resources.clock, refreshing)
             context = Context(
                 settings.device,
                 settings.state_folder,

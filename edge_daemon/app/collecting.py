@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.app.kept_pictures import COLLECTED, KeptPictures
+from edge_daemon.app.picture_losses import COLLECTED, PictureLosses
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.status import PicturesLost
 from edge_daemon.collecting.line import CollectionRules, LineCollector
@@ -24,7 +24,7 @@ from edge_daemon.collecting.record import (
     name_of,
     read_box,
 )
-from edge_daemon.collecting.shelf import Overruled, RetentionLimits, Shelf
+from edge_daemon.collecting.store import CollectionStore, Overruled, RetentionLimits
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.collecting.choice import draw
 from edge_daemon.core.collecting.quota import shares
@@ -49,7 +49,7 @@ def line_collector(resources: Resources, places: Places, by: By, room: int) -> L
         settings.days,
         settings.alike_bits,
     )
-    shelf = Shelf(
+    store = CollectionStore(
         settings.folder,
         keeping,
         resources.boot,
@@ -58,9 +58,9 @@ def line_collector(resources: Resources, places: Places, by: By, room: int) -> L
     )
     kept = resources.settings.results.pictures
     if kept is not None and Why.OVERRULED in wanted:
-        shelf.borrow = partial(borrowed, kept.folder, wanted[Why.OVERRULED])
+        store.borrow = partial(borrowed, kept.folder, wanted[Why.OVERRULED])
     wish = CollectionRules(wanted, f".{settings.format}", settings.hidden)
-    return LineCollector(places, shelf, wish, resources.boot, by, room)
+    return LineCollector(places, store, wish, resources.boot, by, room)
 
 
 def pusher(resources: Resources) -> Push | None:
@@ -123,17 +123,17 @@ class CollectedPictures:
     def __init__(
         self, collecting: LineCollector, put: Callable[[Noticed], None], metrics: Metrics
     ) -> None:
-        self._collecting, self._shelf, self._metrics = collecting, collecting.shelf, metrics
+        self._collecting, self._store, self._metrics = collecting, collecting.store, metrics
         self.alarm: Callable[[], bool] = lambda: False
         """Whether an alarm of drift stands; set before the start."""
-        self._kept = KeptPictures(collecting.writer, put, metrics, COLLECTED)
-        self._seen = dict(self._shelf.kept_by)
+        self._kept = PictureLosses(collecting.writer, put, metrics, COLLECTED)
+        self._seen = dict(self._store.kept_by)
 
     def look(self, now: Instant) -> None:
         """Count and report what is new."""
         self._kept.look(now)
         self._collecting.drifts = self.alarm()
-        for why, count in dict(self._shelf.kept_by).items():
+        for why, count in dict(self._store.kept_by).items():
             self._metrics.collected(why.value, count - self._seen[why])
             self._seen[why] = count
 

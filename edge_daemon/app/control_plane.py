@@ -24,7 +24,7 @@ from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.store_upkeep import StoreUpkeep
 from edge_daemon.app.webhooks import make_webhooks
-from edge_daemon.collecting.shelf import Overruled
+from edge_daemon.collecting.store import Overruled
 from edge_daemon.config import Settings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.block_scheduler import BlockScheduler
@@ -226,7 +226,7 @@ class ControlPlane:
 
     def _overruled(self, boot: str, part: int) -> None:
         if self._frames.collecting is not None:
-            self._frames.collecting.shelf.overruled(Overruled(boot, part))
+            self._frames.collecting.store.overruled(Overruled(boot, part))
 
     def _build_socket(self) -> LocalSocket:
         resources, reporter = self._resources, self.reporter

@@ -12,12 +12,13 @@ from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.config.fleet import FleetTrust, ShareSettings
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.courier import peers, wire
-from edge_daemon.courier.band import Band
 from edge_daemon.courier.child import CourierProcess
-from edge_daemon.courier.landing import Wanted
+from edge_daemon.courier.election import STEP
+from edge_daemon.courier.latency_guard import LatencyGuard
+from edge_daemon.courier.staging import Wanted
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet.follower import FetchProgress
-from edge_daemon.fleet.freshness.keeper import Refreshing
+from edge_daemon.fleet.freshness.monitor import Refreshing
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.messages import Incoming
 
@@ -49,7 +50,7 @@ class CourierWatch:
         self._process: CourierProcess | None = None
         if fleet.sources or fleet.trust.root is not None:
             self._process = CourierProcess(_setup(settings, fleet), looked=looked)
-        self._peers, self._band = peers.Peers(), Band()
+        self._peers, self._latency = peers.Peers(), LatencyGuard()
         self._news: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._said: tuple[float, wire.Progress] | None = None
         self._moved = 0
@@ -112,11 +113,11 @@ class CourierWatch:
                 _log.warning("neighbour_refused", topic=topic[:200], error=error.message)
         self._process.know(self._peers.there(now.utc))
         moved = progress.origin + progress.peers + progress.given
-        is_left = self._band.is_left(
+        is_slow = self._latency.must_pause(
             status.frames.latency.p99, now.at, is_moving=moved != self._moved
         )
         self._moved = moved
-        self._process.rest(is_on=status.model.held or is_left)
+        self._process.rest(is_on=status.model.held or is_slow)
         self._speak(progress)
 
     def problem(self) -> tuple[str, ...]:
@@ -134,7 +135,7 @@ class CourierWatch:
                 progress.infohash, progress.port, progress.at,
             )  # fmt: skip
             grown = abs(progress.have - said.have)
-            is_news = grown >= peers.STEP or (grown > 0.0 and progress.have == 1.0)
+            is_news = grown >= STEP or (grown > 0.0 and progress.have == 1.0)
             if same and not is_news and now.at - at < peers.AGAIN_S:
                 return
         body = peers.peer(progress, now.utc)

@@ -29,19 +29,19 @@ from edge_daemon.app.failures import Failures
 from edge_daemon.app.fleet_report import FleetReports
 from edge_daemon.app.housekeeping import DiskWatch, Summary
 from edge_daemon.app.judged_models import JudgedModels
-from edge_daemon.app.kept_pictures import DISPUTED, PICTURES, KeptPictures
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
 from edge_daemon.app.page_server import PageServer
 from edge_daemon.app.part_results import PartResults, part_line
-from edge_daemon.app.parts_shown import PartsShown
+from edge_daemon.app.parts_view import PartsView
+from edge_daemon.app.picture_losses import DISPUTED, PICTURES, PictureLosses
 from edge_daemon.app.probe import Probe
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.reload import SettingsFile, compare, merge
 from edge_daemon.app.reports import Reports
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.results import Results
-from edge_daemon.app.rollout_shown import RolloutShown
+from edge_daemon.app.rollout_view import RolloutView
 from edge_daemon.app.service_manager import ServiceManager
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.status import Status
@@ -131,7 +131,7 @@ class Daemon:
             self.frames.part_pictures,
         )
         if (collecting := self.frames.collecting) is not None:
-            self._part_results.listeners.append(collecting.shelf.told)
+            self._part_results.listeners.append(collecting.store.told)
         self._camera_news = CameraNews(self.frames, self.control.reporter, mailbox.put)
         self._drifts = self._build_drifts()
         self._build_monitor()
@@ -171,8 +171,8 @@ class Daemon:
                 lambda: frames.line.failure,
                 control.tell_event,
             ),
-            KeptPictures(collector, put, resources.metrics) if collector else None,
-            KeptPictures(archiver, put, resources.metrics, PICTURES) if archiver else None,
+            PictureLosses(collector, put, resources.metrics) if collector else None,
+            PictureLosses(archiver, put, resources.metrics, PICTURES) if archiver else None,
             Certificates(tls.certificate, tls.ca) if tls else Certificates(),
             self._copied_pictures(),
             self._sources,
@@ -204,19 +204,19 @@ class Daemon:
                 self._judged.hear,
             ),
         )
-        parts = PartsShown(resources, self._part_results, self._parts) if self._parts else None
+        parts = PartsView(resources, self._part_results, self._parts) if self._parts else None
         rejects = Rejects(frames.rejected, self._rejecting)
-        rollout = RolloutShown(resources, lambda: control.reporter.rollout_state, frames.disputed)
+        rollout = RolloutView(resources, lambda: control.reporter.rollout_state, frames.disputed)
         page = Page(resources, self.monitor, rejects, rollout, parts)
         self._page = PageServer(
             page, self.monitor, frames.pictures, control.take_request, control.preview
         )
 
-    def _kept_disputes(self) -> KeptPictures | None:
+    def _kept_disputes(self) -> PictureLosses | None:
         disputes, put = self.frames.disputes, self.control.mailbox.put
         if disputes is None:
             return None
-        return KeptPictures(disputes, put, self.resources.metrics, DISPUTED)
+        return PictureLosses(disputes, put, self.resources.metrics, DISPUTED)
 
     def _fleet_report(self) -> tuple[Callable[[Status], None], ...]:
         if self.resources.settings.fleet is None:

@@ -19,7 +19,7 @@ import structlog
 from edge_daemon.config.drift import DriftSettings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.parts.values import By, PartTold
+from edge_daemon.core.parts.values import By, PartOutcome
 from edge_daemon.core.picture import Measures
 from edge_daemon.core.rollout.signals import Signal, Watched, read_watched, scaled
 from edge_daemon.core.values import BundleRef, Judged, Verdict
@@ -109,7 +109,7 @@ class Drifts:
             return
         self._offer(judged.assignment.product, judged.model, judged.verdict, surest)
 
-    def told(self, parts: Sequence[PartTold]) -> None:
+    def told(self, parts: Sequence[PartOutcome]) -> None:
         """Parts of several frames; never waits. The surest box is the surest since the last one."""
         for each in parts if self._by_parts else ():
             surest, self._surest = self._surest, None

@@ -9,12 +9,12 @@ import structlog
 
 from edge_daemon import __version__
 from edge_daemon.app.monitor import Monitor
-from edge_daemon.app.parts_shown import PartsShown
+from edge_daemon.app.parts_view import PartsView
 from edge_daemon.app.problems import problems
-from edge_daemon.app.quality_shown import QualityShown
+from edge_daemon.app.quality_view import QualityView
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.resources import Resources
-from edge_daemon.app.rollout_shown import RolloutShown
+from edge_daemon.app.rollout_view import RolloutView
 from edge_daemon.app.signs_of_life import judged, rounded
 from edge_daemon.app.status import Status
 from edge_daemon.app.timeline import Timeline
@@ -54,12 +54,12 @@ class Page:
         resources: Resources,
         monitor: Monitor,
         rejects: Rejects,
-        rollout: RolloutShown,
-        parts: PartsShown | None = None,
+        rollout: RolloutView,
+        parts: PartsView | None = None,
     ) -> None:
         self.resources = resources
         self.rollout = rollout
-        self._quality = QualityShown(resources, parts.audited if parts is not None else tuple)
+        self._quality = QualityView(resources, parts.audited if parts is not None else tuple)
         self._parts = parts
         self._monitor = monitor
         self.rejects = rejects

@@ -10,7 +10,7 @@ from itertools import repeat
 from edge_daemon.app.resources import Resources
 from edge_daemon.config.parts import PartsSettings
 from edge_daemon.core.parts.counts import Counter, Counts
-from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.core.rollout.audit import sampled
 from edge_daemon.core.state import State
 from edge_daemon.frames.part_pictures import PartPictures
@@ -74,18 +74,18 @@ class PartResults:
             resources.started.utc,
         )
         self._saved = self._counter.counts
-        self._last: deque[PartTold] = deque(maxlen=MOST_SHOWN)
-        self._audited: deque[PartTold] = deque(maxlen=MOST_AUDITED)
-        self.listeners: list[Callable[[Sequence[PartTold]], None]] = []
+        self._last: deque[PartOutcome] = deque(maxlen=MOST_SHOWN)
+        self._audited: deque[PartOutcome] = deque(maxlen=MOST_AUDITED)
+        self.listeners: list[Callable[[Sequence[PartOutcome]], None]] = []
         """Each is told of parts that are durable; complete before the start."""
 
     @property
-    def last(self) -> tuple[PartTold, ...]:
+    def last(self) -> tuple[PartOutcome, ...]:
         """The newest parts that were told, newest first; any thread."""
         return tuple(reversed(tuple(self._last)))
 
     @property
-    def audited(self) -> tuple[PartTold, ...]:
+    def audited(self) -> tuple[PartOutcome, ...]:
         """Passed parts of this boot that a person is to look at, newest first; any thread."""
         return tuple(reversed(tuple(self._audited)))
 
@@ -94,7 +94,7 @@ class PartResults:
         """The current counts; any thread."""
         return self._saved
 
-    def tell(self, parts: Sequence[PartTold]) -> None:
+    def tell(self, parts: Sequence[PartOutcome]) -> None:
         """Record them; durable when it returns. Raises StateError, and then nothing is counted."""
         now_utc = self._clock.now().utc
         counter = copy.copy(self._counter)
@@ -129,7 +129,7 @@ class PartResults:
         """Whether the active version is on trial."""
         return self._state().durable.trial is not None
 
-    def _names(self, part: PartTold) -> tuple[str, ...]:
+    def _names(self, part: PartOutcome) -> tuple[str, ...]:
         return () if self._pictures is None else self._pictures.names(part)
 
     def _commit(
@@ -144,7 +144,7 @@ class PartResults:
         self._journal.commit(Entry(outbox=outbox, parts=entry))
         self._counter, self._saved = counter, counter.counts
 
-    def _row(self, told: PartTold, body: bytes, names: tuple[str, ...]) -> PartRow:
+    def _row(self, told: PartOutcome, body: bytes, names: tuple[str, ...]) -> PartRow:
         # By this station's clock, that of the sender may be years away: it decides how long the row
         # is kept, whether a trigger is known when it comes again, and every rate.
         utc = self._clock.now().utc if told.captured is None else told.captured.utc

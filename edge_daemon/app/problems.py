@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from edge_daemon.app.kept_pictures import MISSED_AGAIN_S
+from edge_daemon.app.picture_losses import MISSED_AGAIN_S
 from edge_daemon.app.status import Status
 from edge_daemon.errors import Code
 from edge_daemon.host.certificates import expiry_problems

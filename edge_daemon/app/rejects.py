@@ -50,11 +50,7 @@ class Rejects:
 
     def picture(self, name: str) -> bytes | None:
         """A picture by its file name; None where there is none."""
-        path = self._folder.find(name) if self._folder else None
-        try:
-            return path.read_bytes() if path else None
-        except OSError:
-            return None
+        return self._folder.read(name) if self._folder else None
 
     def _line(self, path: Path) -> RejectedLine:
         line = self._known.get(path.name)

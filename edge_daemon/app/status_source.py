@@ -13,8 +13,8 @@ from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
-from edge_daemon.app.kept_pictures import KeptPictures
 from edge_daemon.app.monitor import Watch
+from edge_daemon.app.picture_losses import PictureLosses
 from edge_daemon.app.probe import Probe
 from edge_daemon.app.reload import SettingsFile
 from edge_daemon.app.resources import Resources
@@ -48,12 +48,12 @@ class Watches:
 
     probe: Probe
     failures: Failures
-    pictures: KeptPictures | None
-    part_pictures: KeptPictures | None
+    pictures: PictureLosses | None
+    part_pictures: PictureLosses | None
     certificates: Certificates
     copies: CopiedPictures | None = None
     sources: BundleSources | None = None
-    disputes: KeptPictures | None = None
+    disputes: PictureLosses | None = None
     collected: CollectedPictures | None = None
     drifts: Drifts | None = None
     campaigns: Campaigns | None = None

@@ -24,7 +24,7 @@ from edge_daemon.cli.words import size
 from edge_daemon.collecting import exports, labels
 from edge_daemon.collecting.catalogue import Catalogue, Collected, sampled
 from edge_daemon.collecting.exports import FORMATS
-from edge_daemon.collecting.labels import Joined, Word
+from edge_daemon.collecting.labels import Joined, PartLabel
 from edge_daemon.collecting.places import target_of
 from edge_daemon.collecting.push import Push
 from edge_daemon.config import CollectSettings, Settings
@@ -279,7 +279,7 @@ class _FedBack:
     fault: str = ""
 
 
-def _feed_back(station: Station, said: Sequence[Word], by: str, timeout_s: float) -> _FedBack:
+def _feed_back(station: Station, said: Sequence[PartLabel], by: str, timeout_s: float) -> _FedBack:
     """Tell the station, in requests of as many as one may hold."""
     noted = 0
     for first in range(0, len(said), MAX_ITEMS):

@@ -21,7 +21,7 @@ from edge_daemon.host import logs
 from edge_daemon.messaging.client import Client
 from edge_daemon.models.countersigned import Signers
 from edge_daemon.web.access import Rules
-from edge_daemon.web.fleet_pages import FleetPages, StopWish
+from edge_daemon.web.fleet_pages import FleetPages, StopForm
 from edge_daemon.web.server import Listen, StatusPage
 
 HOST = "127.0.0.1"
@@ -74,8 +74,8 @@ def _rules(settings: Settings) -> Rules:
     return Rules(HOST, device=f"{settings.device}-fleet", token=token)
 
 
-def _stopper(client: Client, who: str) -> Callable[[StopWish], None]:
-    def stop(wish: StopWish) -> None:
+def _stopper(client: Client, who: str) -> Callable[[StopForm], None]:
+    def stop(wish: StopForm) -> None:
         topic, body = stop_of(wish.campaign, who, wish.reason, time.time(), goes_back=wish.rollback)
         say(client, topic, body)
 

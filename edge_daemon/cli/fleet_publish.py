@@ -25,10 +25,10 @@ from edge_daemon.cli.references import RefOrFolder
 from edge_daemon.cli.store import find_bundle, trust_of
 from edge_daemon.config.named_files import read_secret, readable_path
 from edge_daemon.courier.torrent import Torrent, describe
+from edge_daemon.fleet.folder_origin import FolderOrigin
 from edge_daemon.fleet.freshness.layout import REPOSITORY
 from edge_daemon.fleet.publish import Origin, Package, packed
 from edge_daemon.fleet.registry import RegistryOrigin
-from edge_daemon.fleet.shelf import ShelfOrigin
 from edge_daemon.sources.http import Http, basic
 from edge_daemon.sources.oci_login import OciLogin
 
@@ -132,7 +132,7 @@ def _listing(to: str, given: Path | None) -> Repository | None:
 
 def _swarm(package: Package, origin: Origin, authority: bytes | None) -> Torrent | None:
     """What stations need to share it, put beside it; None where they do not."""
-    if authority is None or not isinstance(origin, ShelfOrigin):
+    if authority is None or not isinstance(origin, FolderOrigin):
         return None
     files = ((piece.path, piece.place) for piece in package.pieces)
     torrent = describe(package.ref.version, files, authority)
@@ -147,7 +147,7 @@ def _origin(to: str, credentials: Credentials) -> Origin:
                 f"{to} cannot be written to.",
                 hint="Name the folder that the web server gives out, or oci:HOST/REPOSITORY.",
             )
-        return ShelfOrigin(Path(to))
+        return FolderOrigin(Path(to))
     found = _REGISTRY.fullmatch(to[len(OCI) :])
     if found is None:
         raise WrongUsage(

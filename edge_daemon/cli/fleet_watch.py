@@ -19,7 +19,7 @@ from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.core.text import number_of
 from edge_daemon.fleet.evaluator import Evaluation, Evaluator, sentence
 from edge_daemon.fleet.evaluator import watch as watch_reports
-from edge_daemon.fleet.freshness.keeper import Keeper
+from edge_daemon.fleet.freshness.monitor import FreshnessMonitor
 from edge_daemon.fleet.freshness.refresher import Refresher
 from edge_daemon.fleet.ledger import read_inventory
 from edge_daemon.host.clock import SystemClock
@@ -87,12 +87,12 @@ def _freshness(settings: Settings) -> Iterator[Callable[[str, str], str]]:
         return
     clock = SystemClock()
     refresher = Refresher(trust, settings.state_folder, clock)
-    keeper = Keeper(trust, settings.state_folder, clock, refresher)
-    refresher.tell = keeper.told
-    keeper.start()
+    monitor = FreshnessMonitor(trust, settings.state_folder, clock, refresher)
+    refresher.tell = monitor.told
+    monitor.start()
     refresher.start()
     try:
-        yield keeper.why_not
+        yield monitor.why_not
     finally:
         refresher.stop()
-        keeper.stop()
+        monitor.stop()

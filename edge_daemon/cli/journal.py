@@ -19,7 +19,7 @@ from edge_daemon.cli.station import Station
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, parts_report, trusted_clock
 from edge_daemon.control.lineage import (
-    BundleTold,
+    BundleMessage,
     dataset_report,
     lineage_report,
     noted,
@@ -119,7 +119,7 @@ class Records:
     def came(self, row: BundleRow) -> None:
         """A bundle was fetched from a source. Raises StateError, NotReachable."""
         if self._is_running:
-            told = msgspec.to_builtins(BundleTold.of(row))
+            told = msgspec.to_builtins(BundleMessage.of(row))
             self._station.inquire("pulled", told)
             return
         with self._journal() as journal:

@@ -69,7 +69,7 @@ def try_payload(
     settings = read_settings(file)
     source, number = _source(settings, topic)
     arrived = Instant(time.monotonic(), time.time())
-    told = _Told(settings)
+    told = _OrderLookup(settings)
     orders = compile_source(source).read(_content(payload), arrived, told.product_of)
     chosen = _Choice(settings)
     readings = [_reading(order, settings, chosen, told) for order in orders]
@@ -130,7 +130,7 @@ class _Choice:
         return fit[-1] if fit else None
 
 
-class _Told:
+class _OrderLookup:
     """What the station knows of earlier orders and their products."""
 
     def __init__(self, settings: Settings) -> None:
@@ -156,7 +156,7 @@ class _Told:
 
 
 def _reading(
-    order: JobOrder | Unreadable, settings: Settings, chosen: _Choice, told: _Told
+    order: JobOrder | Unreadable, settings: Settings, chosen: _Choice, told: _OrderLookup
 ) -> Reading:
     if isinstance(order, Unreadable):
         return _unread(order, told)
@@ -168,7 +168,7 @@ def _reading(
     return Reading(order.id, order.product, when, order.word, state, name, version, effect, good)
 
 
-def _unread(order: Unreadable, told: _Told) -> Reading:
+def _unread(order: Unreadable, told: _OrderLookup) -> Reading:
     effect = f"{EventName.ORDER_REFUSED}: {order.error.message}"
     if told.is_unknown and order.id is not None:
         effect += " Whether it came before is known on the running station only."

@@ -3,7 +3,7 @@
 line        what lane, shadow and parts tell it; chosen frames go to the threads that write
 pixels      crop, mask, hash: what is done to a picture before it is written
 record      what is known of one picture: the JSON beside it
-shelf       the folder: quota, days, what an earlier life left half done
+store       the folder: quota, days, what an earlier life left half done
 files       written whole, taken away whole, cleaned after a kill
 catalogue   the same folder as commands read it, while a station writes
 places      where pictures can be sent to

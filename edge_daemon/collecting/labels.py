@@ -35,7 +35,7 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class Word:
+class PartLabel:
     """What a label says of one part, in the words of feedback."""
 
     boot: str
@@ -101,14 +101,14 @@ def noted(joined: Joined, catalogue: Catalogue) -> Joined:
     return replace(joined, known=known, unknown=[*joined.unknown, *gone])
 
 
-def words(joined: Joined) -> list[Word]:
+def words(joined: Joined) -> list[PartLabel]:
     """What feedback is told: of pictures that show one part, which has its result."""
     found = []
     for picture, truth in joined.known:
         parts = picture.record.parts
         if len(parts) == 1 and parts[0].told is not None:
             verdict = Verdict.NG if truth.verdict is Verdict.NG else Verdict.OK
-            found.append(Word(picture.record.boot, parts[0].told.part, verdict))
+            found.append(PartLabel(picture.record.boot, parts[0].told.part, verdict))
     return found
 
 

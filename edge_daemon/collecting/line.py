@@ -16,7 +16,7 @@ from functools import partial
 
 from edge_daemon.collecting.pixels import contrast, encoded, prepared
 from edge_daemon.collecting.record import Record, record_of
-from edge_daemon.collecting.shelf import Shelf
+from edge_daemon.collecting.store import CollectionStore
 from edge_daemon.core.collecting.alike import PictureDescriptor
 from edge_daemon.core.collecting.bare import Bare
 from edge_daemon.core.collecting.choice import Choice, DrawnAhead, Inclusion
@@ -59,13 +59,13 @@ class LineCollector:
     def __init__(
         self,
         places: Places,
-        shelf: Shelf,
+        store: CollectionStore,
         wish: CollectionRules,
         boot: str,
         by: By = By.FRAME,
         room: int = 2,
     ) -> None:
-        self._places, self.shelf, self._wish, self._boot = places, shelf, wish, boot
+        self._places, self.store, self._wish, self._boot = places, store, wish, boot
         self._by, self._is_by_frame = by, by is By.FRAME
         self._choice = Choice(boot, wish.shares)
         self._ahead = DrawnAhead(self._choice)
@@ -80,7 +80,7 @@ class LineCollector:
         self.drifts = False
         """Whether an alarm of drift stands; any thread sets it."""
         self.writer = Collector(places, self, self._prepare, room=max(2, room), events=COLLECTED)
-        shelf.facts = self._facts
+        store.facts = self._facts
 
     # ------------------------------------------------------------------ the lane
 
@@ -210,7 +210,7 @@ class LineCollector:
             self._chosen[id(judged)] = taken
         for each in told:
             if not each.is_taken:
-                self.shelf.chosen_anew(each.inclusion)
+                self.store.chosen_anew(each.inclusion)
         return taken
 
     def _settle(self, frame: int) -> None:
@@ -242,16 +242,16 @@ class LineCollector:
     @property
     def removed(self) -> int:
         """Pictures that went to make room, since the start."""
-        return self.shelf.removed
+        return self.store.removed
 
     def tend(self) -> None:
         """Whatever is to be done now and then. Raises OSError."""
         self._ahead.go_on()
-        self.shelf.tend()
+        self.store.tend()
 
     def close(self) -> None:
         """Write down what was told last. Raises OSError."""
-        self.shelf.close()
+        self.store.close()
 
     def _prepare(self, judged: Judged, pixels: Pixels) -> Callable[[], object] | None:
         with self._choosing:
@@ -267,7 +267,7 @@ class LineCollector:
         hidden, suffix = self._wish.hidden, self._wish.suffix
         kept, made = prepared(pixels, hidden, _people(judged, hidden.classes), suffix)
         record = record_of(self._boot, judged, chosen, made)
-        return partial(self.shelf.keep, record, encoded(kept, suffix), _look(record))
+        return partial(self.store.keep, record, encoded(kept, suffix), _look(record))
 
     def _measured(self, judged: Judged, pixels: Pixels) -> tuple[Inclusion, ...]:
         """The frame is chosen after all where it shows more than its models found."""

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.reasons import Why
-from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.core.recipe import counted, digest
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.values import Opinion
@@ -185,7 +185,7 @@ def record_of(boot: str, judged: Judged, chosen: Sequence[Inclusion], made: Save
     )
 
 
-def told_of(part: PartTold) -> PartResult:
+def told_of(part: PartOutcome) -> PartResult:
     """A part's result."""
     return PartResult(part.part, part.id, part.serial, part.verdict.value, part.causes)
 

@@ -37,7 +37,7 @@ class NgFrames(Group):
     """Frames of the part."""
 
 
-class KeptParts(Group):
+class PartRetentionSettings(Group):
     """Which parts `edge-daemon parts` can find; the older ones go."""
 
     most: int = Field(default=100_000, ge=1, le=10_000_000)
@@ -70,7 +70,7 @@ class PartsSettings(Group):
     shifts: tuple[Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")], ...] = ()
     """When a shift begins, by the local time of the station, such as ["06:00", "14:00", "22:00"];
     parts are counted for each. None: they are counted for orders alone."""
-    keep: KeptParts = KeptParts()
+    keep: PartRetentionSettings = PartRetentionSettings()
     """Which parts can be found later."""
     audit: float = Field(default=0.0, ge=0.0, le=1.0)
     """Of the ok parts, those that a person is asked to look at on the status page; 0: none. What

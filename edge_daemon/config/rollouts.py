@@ -57,7 +57,7 @@ def _is_this_machine(host: str) -> bool:
     return host == "localhost"
 
 
-class KeptPairs(Group):
+class PairRetentionSettings(Group):
     """What is kept of pairs and feedback, for audits and replays; the older ones go."""
 
     most: int = Field(default=100_000, ge=1, le=10_000_000)
@@ -108,7 +108,7 @@ class RolloutsSettings(Group):
     """Addresses that a plan may name."""
     costs: CostSettings | None = None
     """What wrong verdicts cost; null: reports tell no costs."""
-    keep: KeptPairs = KeptPairs()
+    keep: PairRetentionSettings = PairRetentionSettings()
     """Which pairs can be looked at later."""
 
     @field_validator("slices")

@@ -17,7 +17,7 @@ from edge_daemon.core.rollout.values import Plan, SliceRule
 from edge_daemon.core.values import Refusal
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.journal import Journal
-from edge_daemon.host.journal_rates import DAY_S, PairSeen, Rejected
+from edge_daemon.host.journal_rates import DAY_S, Rejected, RejectedPair
 
 
 class Forecasts:
@@ -85,7 +85,9 @@ def _share_of(rules: tuple[SliceRule, ...], seen: list[tuple[str, ...]]) -> dict
     return {rule.name: sum(rule.name in names for names in seen) / len(seen) for rule in rules}
 
 
-def _names(rule: SliceRule, pair: PairSeen, known: tuple[SliceRule, ...]) -> tuple[str, ...] | None:
+def _names(
+    rule: SliceRule, pair: RejectedPair, known: tuple[SliceRule, ...]
+) -> tuple[str, ...] | None:
     """The rule's name if the pair belongs to it, () if not; None where that is not known."""
     body: dict[str, Any] = json.loads(pair.body)
     if any(_conditions(each) == _conditions(rule) for each in known):

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from edge_daemon.control.arrivals import QuarantineOrdered
-from edge_daemon.control.lineage import BundleTold, dataset_report, lineage_report
+from edge_daemon.control.lineage import BundleMessage, dataset_report, lineage_report
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
 from edge_daemon.control.signed_reports import told_report
 from edge_daemon.core.values import BundleRef, Instant, Status
@@ -136,7 +136,7 @@ class Inquiries:
 
     def _pulled(self, question: Question) -> None:
         try:
-            row = msgspec.convert(question.fields, BundleTold, strict=True)
+            row = msgspec.convert(question.fields, BundleMessage, strict=True)
         except msgspec.ValidationError:
             raise SenderError("That does not tell of a bundle from a source.") from None
         self._came(row.row())

@@ -89,7 +89,7 @@ def row_of(manifest: Manifest, utc: float, origin: Origin | None = None) -> Bund
     )
 
 
-class BundleTold(msgspec.Struct, frozen=True):
+class BundleMessage(msgspec.Struct, frozen=True):
     """A bundle and its source, as a command tells the daemon of it."""
 
     model: str
@@ -100,7 +100,7 @@ class BundleTold(msgspec.Struct, frozen=True):
     source: Origin
 
     @classmethod
-    def of(cls, row: BundleRow) -> BundleTold:
+    def of(cls, row: BundleRow) -> BundleMessage:
         """The row of a bundle that has a source."""
         plain = {**asdict(row), "lineage": json.loads(row.lineage)}
         return msgspec.convert({**plain, "source": json.loads(row.source or b"")}, cls)

@@ -15,7 +15,7 @@ from edge_daemon.core.job_orders import JobOrder
 from edge_daemon.host.journal_orders import (
     PRODUCT_LIMIT,
     TOPIC_LIMIT,
-    KeptOrders,
+    OrderRows,
     ProductRow,
     TopicRow,
 )
@@ -32,7 +32,7 @@ _Row = TypeVar("_Row")
 class OrderMemory:
     """Reads the journal at the start; returns the rows to be written."""
 
-    def __init__(self, told: KeptOrders) -> None:
+    def __init__(self, told: OrderRows) -> None:
         self._topics = {row.topic: row for row in told.topics}
         self._products = {row.job_order: row for row in told.products}
 

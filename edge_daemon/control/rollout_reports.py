@@ -12,7 +12,7 @@ from edge_daemon.core.rollout.quality import appraisers
 from edge_daemon.core.rollout.values import Outcome, Truth
 from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.journal import Journal
-from edge_daemon.host.journal_rollouts import KeptRollouts, PairRow, RolloutRow
+from edge_daemon.host.journal_rollouts import PairRow, RolloutRow, RolloutTable
 from edge_daemon.messaging.times import iso_utc
 
 MOST_ROLLOUTS = 200
@@ -64,7 +64,7 @@ def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
     return {**told, "pairs": pairs, "asked": asked, "people": _people(journal)}
 
 
-def asked_pairs(kept: KeptRollouts, row: RolloutRow, limit: int) -> tuple[PairRow, ...]:
+def asked_pairs(kept: RolloutTable, row: RolloutRow, limit: int) -> tuple[PairRow, ...]:
     """The newest parts of a rollout of which a person is to say what they are, and has not.
 
     Those on which both models disagree; of those that both pass, the ones that were drawn for an

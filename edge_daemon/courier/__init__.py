@@ -1,15 +1,15 @@
 """The courier: a program of its own that brings the bundles of campaigns to the station.
 
-torrent    what a swarm is told of a bundle, made from its folder and read from the origin
-election   who of a site takes it from the origin, and who waits for a neighbour
-origin     pieces of a bundle from a web server
-swarm      pieces from neighbours and for them (libtorrent lives here and nowhere else)
-landing    the folder beside the store where a bundle grows, and its way through the store's door
-delivery   one bundle, from the first word of it to the last neighbour
-site       which neighbours there are; peers: what they say on the broker
-band       whether it costs the line anything
-wire       what the daemon and the courier tell each other
-child      starts the courier and starts it again
+torrent        what a swarm is told of a bundle, made from its folder and read from the origin
+election       who of a site takes it from the origin, and who waits for a neighbour
+origin         pieces of a bundle from a web server
+swarm          pieces from neighbours and for them (libtorrent lives here and nowhere else)
+staging        the staging area: the folder beside the store that a bundle is fetched into
+delivery       one bundle, from the first word of it to the last neighbour
+site           which neighbours there are; peers: what they say on the broker
+latency_guard  whether transfers slow the line down, and must pause
+wire           what the daemon and the courier tell each other
+child          starts the courier and starts it again
 
     python -m edge_daemon.courier --fd N --parent PID
 

@@ -15,7 +15,9 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,9 +25,10 @@ from urllib.parse import urlsplit
 from edge_daemon.core.values import BundleRef
 from edge_daemon.courier import wire
 from edge_daemon.courier.delivery import Delivery, DeliveryTools
-from edge_daemon.courier.landing import Wanted
+from edge_daemon.courier.election import patience_s
 from edge_daemon.courier.origin import TIMEOUT_S, WebOrigin
 from edge_daemon.courier.site import Site, address_of
+from edge_daemon.courier.staging import Wanted
 from edge_daemon.courier.torrent import normal
 from edge_daemon.errors import BoxError, EdgeDaemonError
 from edge_daemon.host.clock import SystemClock
@@ -164,8 +167,15 @@ class Courier:
             self._site, self._store, self._trust, origins,
             [_directly(each, wanted.ref) for each in self._setup.sources],
             self._swarm, self._authority, self._setup.down_mbit,
-            share.settle_s if share is not None else 0.0, self._resting.is_set, self._tell,
+            share.settle_s if share is not None else 0.0, self._patience_s(), self._resting.is_set,
+            self._tell,
         )  # fmt: skip
+
+    def _patience_s(self) -> Callable[[int], float]:
+        share = self._setup.share
+        if share is None:
+            return patience_s
+        return partial(patience_s, first_s=share.first_wait_s, more_s=share.wait_s)
 
     def _tell(self, progress: wire.Progress) -> None:
         port = self._swarm.port if self._swarm is not None else 0

@@ -16,8 +16,8 @@ from contextlib import suppress
 import structlog
 
 from edge_daemon.courier import wire
-from edge_daemon.courier.landing import Wanted
 from edge_daemon.courier.site import Neighbour
+from edge_daemon.courier.staging import Wanted
 from edge_daemon.host import interpreter
 from edge_daemon.host.error_boundary import ErrorBoundary
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge_daemon.courier import election
-from edge_daemon.courier.landing import Landing, Wanted, is_there, landing
 from edge_daemon.courier.origin import MOST_BAD, WebOrigin
 from edge_daemon.courier.site import Site
+from edge_daemon.courier.staging import StagingArea, Wanted, is_there, staging_area
 from edge_daemon.courier.torrent import Torrent, describe, folder_files
 from edge_daemon.courier.wire import Progress, changed_progress
 from edge_daemon.errors import BoxError, BundleError
@@ -53,7 +53,8 @@ class DeliveryTools:
 
     `sources`: a source, and how it names a bundle. `is_resting`: whether nothing may be taken now.
     `settle_s`: so long neighbours are waited for who have not spoken yet, and those who have not
-    said which bundle they want are taken for ones that want this one. `tell` hears how far it is.
+    said which bundle they want are taken for ones that want this one. `patience_s`: how long a
+    station of this rank waits for neighbours. `tell` hears how far it is.
     """
 
     site: Site
@@ -65,6 +66,7 @@ class DeliveryTools:
     authority: bytes
     down_mbit: float
     settle_s: float
+    patience_s: Callable[[int], float]
     is_resting: Callable[[], bool]
     tell: Callable[[Progress], None]
 
@@ -184,22 +186,22 @@ class Delivery:
         if means.swarm is None or not wanted.infohash:
             self._take_whole()
             return None
-        with landing(means.store.root, wanted) as place:
-            torrent = self._described(place)
-            place.reserve(torrent)
-            means.swarm.fetch(torrent, place.folder)
+        with staging_area(means.store.root, wanted) as staging:
+            torrent = self._described(staging)
+            staging.reserve(torrent)
+            means.swarm.fetch(torrent, staging.folder)
             self._fill(torrent, means.swarm)
             means.swarm.flush()
             # What is whole is only read any more, and neighbours get the last pieces meanwhile.
-            place.hand_over(means.store, means.trust, torrent)
+            staging.hand_over(means.store, means.trust, torrent)
             self._count(means.swarm)
             means.swarm.give(torrent, means.store.find(wanted.ref).parent)
-            place.remove()
+            staging.remove()
         return torrent
 
-    def _described(self, place: Landing) -> Torrent:
+    def _described(self, staging: StagingArea) -> Torrent:
         wanted = self._wanted
-        torrent = place.known() or self._asked()
+        torrent = staging.known() or self._asked()
         if torrent.name != wanted.ref.version or wanted.size not in (None, torrent.size):
             raise BundleError(
                 f"The swarm of the campaign is not that of {wanted.ref}.",
@@ -210,7 +212,7 @@ class Delivery:
                 "The bundle was published for stations of another authority.",
                 hint="Publish it with the plant's ca.pem as --swarm-ca.",
             )
-        place.remember(torrent)
+        staging.remember(torrent)
         return torrent
 
     def _asked(self) -> Torrent:
@@ -269,7 +271,7 @@ class Delivery:
         most = max(having.values())
         ahead = most if most > own else 0.0
         idle_s = patience.idle_s(swarm.counts().peers_bytes, given, ahead)
-        if idle_s < election.patience_s(rank):
+        if idle_s < self._with.patience_s(rank):
             return False
         piece = self._next(missing, swarm, rank, idle_s)
         if piece is None:
@@ -293,7 +295,7 @@ class Delivery:
         now = time.monotonic()
         lacking = [each for each in missing if now - self._handed.get(each, -1e9) > _LATE_S]
         pieces = swarm.nobody_has(lacking)
-        if not pieces and idle_s >= election.patience_s(max(1, rank)):
+        if not pieces and idle_s >= self._with.patience_s(max(1, rank)):
             pieces = lacking
         if not pieces:
             return None
@@ -313,7 +315,7 @@ class Delivery:
         if alone < self._alone or not is_much:
             self._spread_at = now
         self._alone = alone
-        return is_much and now - self._spread_at < election.patience_s(1)
+        return is_much and now - self._spread_at < self._with.patience_s(1)
 
     def _rest_a_little(self, swarm: Swarm) -> None:
         """The origin's answer stays open: what is on its way would be lost."""

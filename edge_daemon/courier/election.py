@@ -2,9 +2,9 @@
 
 The stations of a site stand in an order that is drawn anew for each bundle. The first that lacks
 it takes it from the origin, and the others take it from their neighbours. Who hears nothing for
-long enough goes to the origin as well: two seconds and four more for each station before it. So
-the next one follows a fetcher that died, before the one after it does, and a station that reaches
-no neighbour loses time only. Nobody is asked, and nobody commands.
+long enough goes to the origin as well: the second one after six seconds, and each further one four
+seconds later. So the next one follows a fetcher that died, before the one after it does, and a
+station that reaches no neighbour loses time only. Nobody is asked, and nobody commands.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-FIRST_WAIT_S, WAIT_S = 2.0, 4.0
+FIRST_WAIT_S, WAIT_S = 6.0, 4.0
+STEP = 0.05
+"""The share that must have come to a station before its neighbours hear of it."""
 LAST_RANK = 30
 """Nobody waits for longer than two minutes, however many stations are said to be before it."""
 
@@ -28,15 +30,20 @@ def rank(infohash: str, device: str, site: Mapping[str, float]) -> int:
     """How many stations come before this one.
 
     `site`: the share that each station of the site has of the bundle, 0..1, itself included.
-    Whoever has all of it fetches nothing. While somebody has more than the first one, everybody
-    stands one place further back: neighbours give that first, and no two have the same rank.
+    Whoever has all of it fetches nothing. While somebody has more than the first one, nobody goes
+    to the origin at once, for neighbours give that first; and the first one, and whoever else is
+    behind, comes last: a station that died stays where it is, and delays nobody. What others have
+    is said in steps of `STEP`, so less than that makes no difference.
     """
     lacking = {each: have for each, have in site.items() if have < 1.0 or each == device}
     standing = order(infohash, lacking)
-    is_behind = any(have > site[standing[0]] for have in site.values())
-    return min(LAST_RANK, standing.index(device) + is_behind)
+    most = max(lacking.values())
+    ahead = [each for each in standing if lacking[each] > most - STEP]
+    is_first_ahead = ahead[0] == standing[0] and len(lacking) == len(site)
+    standing = (*ahead, *(each for each in standing if each not in ahead))
+    return min(LAST_RANK, standing.index(device) + (not is_first_ahead))
 
 
-def patience_s(rank: int) -> float:
+def patience_s(rank: int, first_s: float = FIRST_WAIT_S, more_s: float = WAIT_S) -> float:
     """Seconds without a byte from a neighbour after which the origin is asked."""
-    return 0.0 if rank == 0 else FIRST_WAIT_S + WAIT_S * rank
+    return 0.0 if rank == 0 else first_s + more_s * (rank - 1)

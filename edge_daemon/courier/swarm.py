@@ -301,6 +301,9 @@ def _settings(link: Link) -> Any:
         "max_failcount": 10,
         # What else is on the link waits 5 ms longer at p99, and 17 ms with the default of 100 ms.
         "utp_target_delay": 2,
+        # Each piece is written once it is checked, or a kill would cost what the library's cache
+        # holds: up to 100 MB of pieces that count as there and are in no file.
+        "disk_io_write_mode": int(lt.io_buffer_mode_t.write_through),
         "tick_interval": 100,  # finer than the default of 500; with 20 low caps let nothing pass
         "alert_mask": mask.error_notification
         | mask.status_notification

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Union
 import msgspec
 
 from edge_daemon.core.values import BundleRef
-from edge_daemon.courier.landing import Wanted
+from edge_daemon.courier.election import FIRST_WAIT_S, WAIT_S
 from edge_daemon.courier.site import MOST, Neighbour
+from edge_daemon.courier.staging import Wanted
 
 PACKET_BYTES = 160 << 10
 SETTLE_S = 6.0
@@ -29,7 +30,8 @@ class SourceSpec(msgspec.Struct, frozen=True):
 
 
 class Share(msgspec.Struct, frozen=True):
-    """`fleet.share`: see `swarm.Link`; `settle_s`: see `delivery.DeliveryTools`."""
+    """`fleet.share`: see `swarm.Link`; `settle_s`: see `delivery.DeliveryTools`; `first_wait_s`,
+    `wait_s`: see `election.patience_s`."""
 
     interface: str
     certificate: str
@@ -40,6 +42,8 @@ class Share(msgspec.Struct, frozen=True):
     down_mbit: float
     local: bool
     settle_s: float = SETTLE_S
+    first_wait_s: float = FIRST_WAIT_S
+    wait_s: float = WAIT_S
 
 
 class FreshnessSpec(msgspec.Struct, frozen=True):

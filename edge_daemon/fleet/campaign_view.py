@@ -37,7 +37,7 @@ MOST_NAMES = 50
 """Silent stations of one wave that are named; the ledger has all."""
 
 
-class CampaignsSeen:
+class CampaignsView:
     """The retained messages of campaigns, as they come; any thread.
 
     Args:
@@ -95,7 +95,7 @@ def campaigns_now(
     client: Client, kept: Retained, signers: Signers | None, inventory: Sequence[str] | None
 ) -> list[dict[str, Any]]:
     """How campaigns stand by what is retained; `kept` is what was gathered of the stations."""
-    seen, words, now = CampaignsSeen(signers, inventory), Reports(device_at), time.monotonic()
+    seen, words, now = CampaignsView(signers, inventory), Reports(device_at), time.monotonic()
     with suppress(BrokerError):  # the stations are shown to those too who may not read it
         for topic, body in client.all_retained(CAMPAIGN_FILTERS).items():
             seen.take(topic, body)

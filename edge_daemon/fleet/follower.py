@@ -32,7 +32,7 @@ from edge_daemon.core.values import BundleRef, ModelChoice, Request
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.fleet import messages
-from edge_daemon.fleet.freshness.keeper import Freshness
+from edge_daemon.fleet.freshness.monitor import Freshness
 from edge_daemon.fleet.memory import (
     MEMORY_FILE,
     Expired,

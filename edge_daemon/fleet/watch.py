@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from edge_daemon.errors import BrokerError
-from edge_daemon.fleet.campaign_view import CampaignsSeen
+from edge_daemon.fleet.campaign_view import CampaignsView
 from edge_daemon.fleet.evaluator import CAMPAIGN_FILTERS, Reports, device_at
 from edge_daemon.fleet.ledger import Retained, read_ledger
 from edge_daemon.fleet.shown import station, summary
@@ -34,7 +34,7 @@ class FleetWatch:
         signers: Signers | None = None,
     ) -> None:
         self._inventory = inventory
-        self._campaigns = CampaignsSeen(signers, inventory)
+        self._campaigns = CampaignsView(signers, inventory)
         self._words = Reports(device_at, lambda: client.connected_since)
         self._lock = threading.Lock()
         self._reports: dict[str, bytes] = {}

@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.values import Judged
 from edge_daemon.errors import StateError
@@ -64,8 +64,8 @@ class PartPictures:
         self._folder, self._keeping = folder, keeping
         self._boot, self._utc = boot, utc
         self._index: PictureIndex | None = None
-        self._inbox: deque[PartTold] = deque(maxlen=_MOST_TOLD)
-        self._told: OrderedDict[int, list[PartTold]] = OrderedDict()  # by frame
+        self._inbox: deque[PartOutcome] = deque(maxlen=_MOST_TOLD)
+        self._told: OrderedDict[int, list[PartOutcome]] = OrderedDict()  # by frame
         self._expected: OrderedDict[int, Judged] = OrderedDict()  # the lane's
         self.removed = 0
         """Pictures that went for the quota or by their age, since the start."""
@@ -83,7 +83,7 @@ class PartPictures:
         if len(self._expected) > _MOST_TOLD:
             self._expected.popitem(last=False)
 
-    def names(self, part: PartTold) -> tuple[str, ...]:
+    def names(self, part: PartOutcome) -> tuple[str, ...]:
         """What the pictures of a part will be called below the folder, its serial included.
 
         Nothing is waited for: a picture that the disk then refuses is counted as such, and one of
@@ -93,7 +93,7 @@ class PartPictures:
         serial = _serial([part])
         return tuple(str(_named(_place(each), serial)) for each in frames if each is not None)
 
-    def told(self, parts: Iterable[PartTold]) -> None:
+    def told(self, parts: Iterable[PartOutcome]) -> None:
         """Results of parts; they are written beside their pictures later."""
         self._inbox.extend(parts)
 
@@ -149,7 +149,7 @@ class PartPictures:
 
     # ------------------------------------------------------------------ files
 
-    def _enter(self, index: PictureIndex, part: PartTold) -> None:
+    def _enter(self, index: PictureIndex, part: PartOutcome) -> None:
         """A part is told: its pictures say so, and those that are not written yet will."""
         for frame in part.frames:
             row = index.of_frame(self._boot, frame)
@@ -162,7 +162,7 @@ class PartPictures:
             else:
                 index.remove(row)  # deleted by another program
 
-    def _amend(self, index: PictureIndex, row: PictureRow, part: PartTold) -> None:
+    def _amend(self, index: PictureIndex, row: PictureRow, part: PartOutcome) -> None:
         """The JSON names the part; the files are called by its serial number."""
         old = self._folder / row.path
         try:
@@ -203,7 +203,7 @@ class PartPictures:
             with suppress(OSError):  # others lie there yet
                 folder.rmdir()
 
-    def _rows(self, frame: int, parts: Iterable[PartTold]) -> list[PartRow]:
+    def _rows(self, frame: int, parts: Iterable[PartOutcome]) -> list[PartRow]:
         return [PartRow(self._boot, each.part, frame, each.id, each.serial) for each in parts]
 
     # ------------------------------------------------------------------ the index
@@ -299,7 +299,7 @@ def _named(place: Path, serial: str) -> Path:
     return place.with_name(f"{serial}-{place.name}") if serial else place
 
 
-def _serial(parts: Iterable[PartTold]) -> str:
+def _serial(parts: Iterable[PartOutcome]) -> str:
     return next((_clean(each.serial) for each in parts if each.serial), "")
 
 
@@ -312,7 +312,7 @@ def _json(facts: dict[str, Any]) -> bytes:
     return json.dumps(facts, ensure_ascii=False).encode()
 
 
-def _part(told: PartTold) -> dict[str, Any]:
+def _part(told: PartOutcome) -> dict[str, Any]:
     return {
         "part": told.part,
         "id": told.id,

@@ -57,6 +57,14 @@ class PictureFolder:
         """The picture of this file name, where this room has named it so."""
         return self._folder / name if self._ours.fullmatch(name) else None
 
+    def read(self, name: str) -> bytes | None:
+        """The picture of this file name; None where there is none. Any thread."""
+        path = self.find(name)
+        try:
+            return path.read_bytes() if path else None
+        except OSError:
+            return None
+
     def _scan(self) -> deque[tuple[str, int]]:
         """What an earlier run has left."""
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol, Union
 
 import structlog
 
-from edge_daemon.core.parts.values import By, PartRules, PartTold
+from edge_daemon.core.parts.values import By, PartOutcome, PartRules
 from edge_daemon.core.rollout.governor import Governor
 from edge_daemon.core.rollout.opinions import opinion
 from edge_daemon.core.rollout.pairing import Coverage, Pairing, Seen
@@ -106,7 +106,7 @@ class _Offered(NamedTuple):
 _Bare = tuple[Judged, RunningSplit, Union[Captured, None], bool, bool, bool]
 """What the lane makes of it: a name for each field would cost it as much as all the rest."""
 
-_Word = Union[_Offered, PartTold, None]
+_Word = Union[_Offered, PartOutcome, None]
 
 
 class Shadow:
@@ -218,7 +218,7 @@ class Shadow:
             while self._offers:
                 self._queue.put(_Offered(*self._offers.popleft()))
 
-    def told(self, parts: Sequence[PartTold]) -> None:
+    def told(self, parts: Sequence[PartOutcome]) -> None:
         """Parts that were told, after their frames; any thread. Those of one frame are known."""
         self.pass_on()
         for each in parts:
@@ -256,8 +256,8 @@ class Shadow:
         self._end_span()
         self._tell()
 
-    def _hear(self, word: _Offered | PartTold) -> None:
-        if isinstance(word, PartTold):
+    def _hear(self, word: _Offered | PartOutcome) -> None:
+        if isinstance(word, PartOutcome):
             if self._pairing is not None:
                 self._keep(self._pairing.part(word))
             return

@@ -103,10 +103,10 @@ class Journal:
         """The newest time on record, in whole seconds: a clock below it was set back."""
         self._requests = Requests(self._run)
         self._outbox = WaitingMessages(self._run)
-        self.rollouts = journal_rollouts.KeptRollouts(self._rows)
-        self.rates = journal_rates.KeptRates(self._rows)
-        self.notices = journal_notices.KeptNotices(self._rows, self._change)
-        self.lineage = journal_lineage.KeptLineage(self._rows)
+        self.rollouts = journal_rollouts.RolloutTable(self._rows)
+        self.rates = journal_rates.RateTable(self._rows)
+        self.notices = journal_notices.NoticeTable(self._rows, self._change)
+        self.lineage = journal_lineage.LineageTable(self._rows)
         self._trail = Trail(folder / ANCHOR_FILE, self._run)
         self._verifying = threading.Lock()
 
@@ -219,7 +219,7 @@ class Journal:
         rows = self._rows("SELECT swap_id, utc, body FROM receipts WHERE swap_id = ?", swap_id)
         return ReceiptRow(*rows[0]) if rows else None
 
-    def orders(self) -> journal_orders.KeptOrders:
+    def orders(self) -> journal_orders.OrderRows:
         """What is kept of the orders of a MES, oldest first."""
         return journal_orders.read(self._rows)
 

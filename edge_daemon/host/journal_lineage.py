@@ -120,7 +120,7 @@ def count(run: Run, model: str, more: JudgedRow) -> None:
     )
 
 
-class KeptLineage:
+class LineageTable:
     """What is read of it; any thread may ask."""
 
     def __init__(self, rows: Rows) -> None:

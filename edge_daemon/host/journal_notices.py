@@ -48,7 +48,7 @@ def write(run: Run, notices: tuple[NoticeRow, ...]) -> None:
             )
 
 
-class KeptNotices:
+class NoticeTable:
     """What is read and forgotten of them; any thread may ask."""
 
     def __init__(self, rows: Rows, change: Change) -> None:

@@ -40,18 +40,18 @@ class ProductRow:
     utc: float
 
 
-class KeptOrders(NamedTuple):
+class OrderRows(NamedTuple):
     """All of it, the oldest first."""
 
     topics: tuple[TopicRow, ...] = ()
     products: tuple[ProductRow, ...] = ()
 
 
-def read(rows: Rows) -> KeptOrders:
+def read(rows: Rows) -> OrderRows:
     """Everything that is kept."""
     topics = rows("SELECT topic, kept, live FROM order_topics ORDER BY seq")
     products = rows("SELECT job_order, product, utc FROM order_products ORDER BY seq")
-    return KeptOrders(
+    return OrderRows(
         tuple(TopicRow(*row) for row in topics), tuple(ProductRow(*row) for row in products)
     )
 

@@ -27,7 +27,7 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class PairSeen:
+class RejectedPair:
     """One part of a rollout that one of both models rejected; `body` is JSON."""
 
     rollout: str
@@ -35,7 +35,7 @@ class PairSeen:
     body: bytes
 
 
-class KeptRates:
+class RateTable:
     """Any thread may ask."""
 
     def __init__(self, rows: Rows) -> None:
@@ -73,11 +73,11 @@ class KeptRates:
         )
         return tuple(Rejected(*row) for row in found)
 
-    def pairs(self, since_utc: float) -> tuple[PairSeen, ...]:
+    def pairs(self, since_utc: float) -> tuple[RejectedPair, ...]:
         """The newest pairs of all rollouts that one of both rejects."""
         found = self._rows(
             "SELECT rollout, utc, body FROM pairs WHERE utc >= ? AND outcome <> 'neither'"
             " ORDER BY seq DESC LIMIT ?",
             *(since_utc, MOST_REJECTED),
         )
-        return tuple(PairSeen(rollout, utc, bytes(body)) for rollout, utc, body in found)
+        return tuple(RejectedPair(rollout, utc, bytes(body)) for rollout, utc, body in found)

@@ -144,7 +144,7 @@ def write(run: Run, entry: RolloutsEntry) -> None:
         run(f"DELETE FROM rollout_looks WHERE seq <= {newest} - ?", MOST_LOOKS)
 
 
-class KeptRollouts:
+class RolloutTable:
     """What is read of them; any thread may ask."""
 
     def __init__(self, rows: Rows) -> None:

@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from edge_daemon.core.effects import SetSplit
-from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.core.roles import Role
 from edge_daemon.core.rollout.evidence import Place
 from edge_daemon.core.rollout.reading import Reading
@@ -233,7 +233,7 @@ class Metrics:
         if why in {"missed", "failed"}:
             self._counters["edge_collect_lost"].labels(why).inc(pictures)
 
-    def parts(self, told: Iterable[PartTold]) -> None:
+    def parts(self, told: Iterable[PartOutcome]) -> None:
         """Results that are durable now."""
         for part in told:
             reason = part.reason.value if part.reason else ""

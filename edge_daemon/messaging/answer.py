@@ -109,24 +109,24 @@ def refused(request_id: str, error: EdgeDaemonError) -> Answer:
 # --------------------------------------------------------------------------- from the journal
 
 
-class KeptError(msgspec.Struct, frozen=True):
+class StoredError(msgspec.Struct, frozen=True):
     """Why not."""
 
     code: str = ""
     message: str = ""
 
 
-class KeptOutcome(msgspec.Struct, frozen=True):
+class StoredOutcome(msgspec.Struct, frozen=True):
     """What must be readable of a stored outcome, whichever version wrote it."""
 
     status: Status
-    error: KeptError = KeptError()
+    error: StoredError = StoredError()
 
 
-def read_outcome(body: bytes) -> KeptOutcome:
+def read_outcome(body: bytes) -> StoredOutcome:
     """The outcome in the journal; raises StateError for anything else."""
     try:
-        return msgspec.json.decode(body, type=KeptOutcome)
+        return msgspec.json.decode(body, type=StoredOutcome)
     except ValueError as error:
         raise StateError(f"An outcome in the journal cannot be read: {error}.") from error
 

@@ -49,7 +49,7 @@ ROOT = "{root}"
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Topic:
     """A topic that the daemon publishes to."""
 
     key: str
@@ -60,24 +60,24 @@ class _Told:
     retain: bool = True
 
 
-def _told(topics: Topics) -> tuple[_Told, ...]:
+def _told(topics: Topics) -> tuple[_Topic, ...]:
     """Every one but the responses; None stands for what is no JSON of ours."""
     return (
-        _Told("status", topics.status, payloads.StatusMessage, "Is it there; the last will."),
-        _Told("info", topics.info, payloads.Info, "What it is."),
-        _Told("api", topics.info_api, None, "This document."),
-        _Told("health", topics.health, payloads.Health, "How it is, every ten seconds."),
-        _Told("cameraStatus", topics.camera_status, payloads.CameraStatus, "The camera."),
-        _Told("modelState", topics.model_state, payloads.ModelState, "Which model judges."),
-        _Told("modelAvailable", topics.model_available, payloads.ModelAvailable, "The store."),
-        _Told(
+        _Topic("status", topics.status, payloads.StatusMessage, "Is it there; the last will."),
+        _Topic("info", topics.info, payloads.Info, "What it is."),
+        _Topic("api", topics.info_api, None, "This document."),
+        _Topic("health", topics.health, payloads.Health, "How it is, every ten seconds."),
+        _Topic("cameraStatus", topics.camera_status, payloads.CameraStatus, "The camera."),
+        _Topic("modelState", topics.model_state, payloads.ModelState, "Which model judges."),
+        _Topic("modelAvailable", topics.model_available, payloads.ModelAvailable, "The store."),
+        _Topic(
             "modelEvent",
             topics.model_event,
             payloads.Event,
             "What happened, in order; from a durable outbox, so one may come twice.",
             retain=False,
         ),
-        _Told(
+        _Topic(
             "result",
             topics.result,
             ResultMessage,
@@ -85,40 +85,40 @@ def _told(topics: Topics) -> tuple[_Told, ...]:
             qos=0,
             retain=False,
         ),
-        _Told(
+        _Topic(
             "part",
             topics.part,
             part_payloads.PartMessage,
             "One for each part, in order, where `parts` is set; one may come twice.",
             retain=False,
         ),
-        _Told(
+        _Topic(
             "counts",
             topics.counts,
             part_payloads.CountsMessage,
             "Parts of this order and this shift, where `parts` is set.",
         ),
-        _Told(
+        _Topic(
             "rolloutState",
             topics.rollout_state,
             rollout_payloads.RolloutState,
             "How a candidate stands against the active model.",
         ),
         *_of_fleet(topics),
-        _Told("snapshot", topics.snapshot, None, "A picture that was asked for.", retain=False),
+        _Topic("snapshot", topics.snapshot, None, "A picture that was asked for.", retain=False),
     )
 
 
-def _of_fleet(topics: Topics) -> tuple[_Told, ...]:
+def _of_fleet(topics: Topics) -> tuple[_Topic, ...]:
     """What it says as one station of many."""
     return (
-        _Told(
+        _Topic(
             "fleetReport",
             topics.fleet,
             fleet_payloads.FleetReport,
             "What it has and judges by, for whoever looks at many stations; where `fleet` is set.",
         ),
-        _Told("shownReceipt", topics.receipt, fleet_payloads.ShownReceipt, "What proves that."),
+        _Topic("shownReceipt", topics.receipt, fleet_payloads.ShownReceipt, "What proves that."),
     )
 
 

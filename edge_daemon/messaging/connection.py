@@ -73,7 +73,7 @@ class SessionSpec:
 
 
 @dataclass(frozen=True)
-class Past:
+class SessionMemory:
     """What a session remembers of its broker from one connection to the next."""
 
     ceiling: Ceiling
@@ -85,11 +85,13 @@ class Past:
 class Connection:
     """One TCP connection with one paho client; ends once and for all."""
 
-    def __init__(self, spec: SessionSpec, handlers: Handlers, clock: Clock, past: Past) -> None:
+    def __init__(
+        self, spec: SessionSpec, handlers: Handlers, clock: Clock, memory: SessionMemory
+    ) -> None:
         self._spec = spec
         self._handlers = handlers
         self._clock = clock
-        self._past = past
+        self._memory = memory
         self._is_v5 = spec.settings.protocol == 5
         self._welcomed = threading.Event()
         self._ended = threading.Event()
@@ -103,7 +105,7 @@ class Connection:
         )
         self._client = self._make_client()
         self._unacknowledged = Unacknowledged(_acknowledging(self._client, self._ended))
-        self._sending = Sending(self._client, past.ceiling, clock, is_v5=self._is_v5)
+        self._sending = Sending(self._client, memory.ceiling, clock, is_v5=self._is_v5)
 
     @property
     def online(self) -> bool:
@@ -124,7 +126,7 @@ class Connection:
         if self._reason not in _OVER_A_MESSAGE:
             return False
         by_size = self._reason == PACKET_TOO_LARGE
-        return self._past.ceiling.ended(self._sending.in_flight, by_size=by_size)
+        return self._memory.ceiling.ended(self._sending.in_flight, by_size=by_size)
 
     @property
     def silent_since(self) -> float | None:
@@ -228,15 +230,15 @@ class Connection:
             self._why = f"the broker refused us: {reason}"
             return
         with callbacks.turn(callback="connect"):
-            self._past.ceiling.joined(getattr(properties, "MaximumPacketSize", None))
+            self._memory.ceiling.joined(getattr(properties, "MaximumPacketSize", None))
             self.joined_at = self._clock.now().at
             self._welcomed.set()  # what waited for us comes now, and may be answered
             self._subscription.make(
                 client,
                 is_numbered=getattr(properties, "SubscriptionIdentifierAvailable", 1) == 1,
-                was_taken_over=self._past.link.was_taken_over,
+                was_taken_over=self._memory.link.was_taken_over,
             )
-            log = _log.debug if self._past.link.keeps_falling else _log.info
+            log = _log.debug if self._memory.link.keeps_falling else _log.info
             log("broker_joined", session_present=flags.session_present)
 
     def _on_subscribe(
@@ -311,12 +313,12 @@ class Connection:
         It does so only on the next connection, so this one is closed.
         """
         key = hash((message.topic, bytes(message.payload)))
-        if message.qos and key not in self._past.failed:
-            self._past.failed.add(key)
+        if message.qos and key not in self._memory.failed:
+            self._memory.failed.add(key)
             self._why = "a message could not be handled and is asked for once more"
             self._client.disconnect()
         else:
-            self._past.failed.discard(key)
+            self._memory.failed.discard(key)
             done()
 
     def _dispatch(self, incoming: Incoming) -> None:

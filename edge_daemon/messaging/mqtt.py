@@ -19,7 +19,7 @@ import structlog
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.ceiling import Ceiling
-from edge_daemon.messaging.connection import Connection, Past, SessionSpec
+from edge_daemon.messaging.connection import Connection, SessionMemory, SessionSpec
 from edge_daemon.messaging.in_flight import Outgoing
 from edge_daemon.messaging.link import Link
 from edge_daemon.messaging.messages import Handlers, ReplyTo, Sent
@@ -44,7 +44,7 @@ class Session:
         self._chance = chance
         self._stopping = threading.Event()
         self._connection: Connection | None = None
-        self._past = Past(
+        self._memory = SessionMemory(
             Ceiling(clock, frozenset({spec.topics.info_api})), Link(spec.client_id, clock)
         )
         self._thread: threading.Thread | None = None
@@ -77,9 +77,9 @@ class Session:
     def problems(self) -> tuple[str, ...]:
         """What is not as it should be with a broker that lets us in, a sentence each."""
         now, connection = self._clock.now().at, self._connection
-        found = list(self._past.ceiling.problems())
+        found = list(self._memory.ceiling.problems())
         joined_at = connection.joined_at if connection is not None else None
-        if link := self._past.link.problem(0.0 if joined_at is None else now - joined_at):
+        if link := self._memory.link.problem(0.0 if joined_at is None else now - joined_at):
             found.append(link)
         since = connection.silent_since if connection is not None else None
         if since is not None and now - since > SILENT_S:
@@ -107,7 +107,7 @@ class Session:
 
     def room_for(self, topic: str) -> int:
         """The bytes of payload that the broker is likely to take on this topic."""
-        return self._past.ceiling.aim_bytes - Outgoing(topic, b"", 1, False, None).size_bytes
+        return self._memory.ceiling.aim_bytes - Outgoing(topic, b"", 1, False, None).size_bytes
 
     def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
         """Answer on `response/<verb>`, and at the sender's Response Topic where it gave one."""
@@ -154,7 +154,7 @@ class Session:
 
     def _fell(self, connection: Connection, why: str, lasted_s: float) -> bool:
         """A broker that had let us in is lost; True where the link tells it, once a minute."""
-        return self._past.link.fell(
+        return self._memory.link.fell(
             why,
             lasted_s,
             is_taken_over=connection.is_taken_over,
@@ -165,7 +165,7 @@ class Session:
         """One connection from its first packet to its last; says why it ended."""
         connection = None
         try:
-            connection = Connection(self._spec, handlers, self._clock, self._past)
+            connection = Connection(self._spec, handlers, self._clock, self._memory)
             self._connection = connection
             return connection, connection.live(self._stopping)
         except Exception as error:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from edge_daemon.core.parts.counts import Counts, PartTotals
-from edge_daemon.core.parts.values import By, Opened, PartReason, PartTold
+from edge_daemon.core.parts.values import By, Opened, PartOutcome, PartReason
 from edge_daemon.core.rollout.audit import Sampled
 from edge_daemon.core.values import Status
 from edge_daemon.messaging.arm_payloads import RolloutLine, ShadowLine, recipe_digest
@@ -144,7 +144,7 @@ def trigger_answer(request_id: str, opened: Opened) -> TriggerAnswer:
 
 
 def part(
-    boot: str, told: PartTold, pictures: tuple[str, ...] = (), audit: Sampled | None = None
+    boot: str, told: PartOutcome, pictures: tuple[str, ...] = (), audit: Sampled | None = None
 ) -> bytes:
     """The bytes of `<root>/part` for one part, with the names of its pictures."""
     return encode(

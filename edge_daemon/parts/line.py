@@ -24,8 +24,8 @@ from edge_daemon.core.parts.values import (
     FrameJudged,
     Opened,
     PartEvent,
+    PartOutcome,
     PartRules,
-    PartTold,
     Seen,
     SplitSet,
     Stopped,
@@ -71,7 +71,7 @@ _Word = Union[FrameCaptured, Judged, SplitSet, "tuple[Triggered, Callable[[Opene
 class PartOutlets(Protocol):
     """Where results go, and what is asked of the rest of the house; called on the parts' thread."""
 
-    def tell(self, parts: Sequence[PartTold]) -> None:
+    def tell(self, parts: Sequence[PartOutcome]) -> None:
         """Make results durable; raise where it could not be done, and be given them again."""
 
     def look(self) -> None:
@@ -101,7 +101,7 @@ class PartLine:
         self._tracker = Tracker(zone) if rules.by is By.TRACK else None
         self._queue: queue.Queue[_Word | None] = queue.Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="parts", daemon=True)
-        self._kept: list[PartTold] = []
+        self._kept: list[PartOutcome] = []
         self._written_at = self._looked_at = 0.0
         self._heard = threading.Condition()
         self._parts_of: OrderedDict[int, tuple[int, ...]] = OrderedDict()
@@ -116,7 +116,7 @@ class PartLine:
         self._missed_told = 0
         self._recipe: Recipe | None = None  # the one that judged last
         self._blind = ""  # why no object can be a part by it
-        self.on_told: Callable[[Sequence[PartTold]], None] = lambda _: None
+        self.on_told: Callable[[Sequence[PartOutcome]], None] = lambda _: None
         """Told of parts on which a candidate is tried, on this thread; set before the start."""
         self.on_seen: Callable[[int, Sequence[int]], None] = lambda *_: None
         """Told of each judged frame and the parts that it shows, likewise."""
@@ -332,7 +332,7 @@ class PartLine:
 
     def _take(self, event: PartEvent) -> list[Told]:
         told = self._ledger.take(event)
-        parts = [each for each in told if isinstance(each, PartTold)]
+        parts = [each for each in told if isinstance(each, PartOutcome)]
         self._kept += parts
         if any(each.assigned is not None for each in parts):
             self.on_told(parts)

@@ -26,7 +26,7 @@ _KINDS = {
 }
 
 
-class StopWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StopForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A campaign is to end; `rollback`: stations that have its bundle go back."""
 
     campaign: Annotated[str, msgspec.Meta(max_length=64)]
@@ -44,7 +44,7 @@ class FleetPages:
         self,
         state: Callable[[], dict[str, Any]],
         rules: Rules,
-        stop: Callable[[StopWish], None] | None = None,
+        stop: Callable[[StopForm], None] | None = None,
     ) -> None:
         self._state = state
         self._stop = stop
@@ -89,7 +89,7 @@ class FleetPages:
             return payload
         assert stop is not None
         try:
-            wish = msgspec.json.decode(payload, type=StopWish)
+            wish = msgspec.json.decode(payload, type=StopForm)
             await asyncio.get_running_loop().run_in_executor(self._stops, stop, wish)
         except msgspec.MsgspecError:
             return PlainTextResponse("A stop names its campaign and a short reason.\n", 400)

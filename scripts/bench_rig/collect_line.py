@@ -12,7 +12,7 @@ from random import Random
 from bench_rig.records import quantile
 from bench_rig.shadow_line import BLOCK, SETTLE, busy_slot, ref
 from edge_daemon.collecting.line import CollectionRules, LineCollector
-from edge_daemon.collecting.shelf import RetentionLimits, Shelf
+from edge_daemon.collecting.store import CollectionStore, RetentionLimits
 from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.values import Judged, Recipe, StoredBundle
@@ -63,8 +63,8 @@ class CollectLine:
         active_slot = ActiveSlot({"A": self._slot}, self.ring.wake)
         wanted: Mapping[Why, float] = {Why.AUDIT: share}
         keeping = RetentionLimits(1 << 32, shares(wanted, 0.5))
-        shelf = Shelf(folder / "kept", keeping, "bench", lambda: self._clock.now().utc)
-        self._collector = LineCollector(self.ring, shelf, CollectionRules(wanted), "bench", room=4)
+        store = CollectionStore(folder / "kept", keeping, "bench", lambda: self._clock.now().utc)
+        self._collector = LineCollector(self.ring, store, CollectionRules(wanted), "bench", room=4)
         self.measured = Collected()
         self._is_on: dict[int, bool] = {}
         outlets = Outlets(self._published, self._offer, lambda _: None, lambda *_: None)

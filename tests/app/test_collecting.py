@@ -10,7 +10,7 @@ from typing import Any
 from edge_daemon.app.collecting import CollectedPictures, borrowed
 from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.collecting.catalogue import Catalogue
-from edge_daemon.collecting.shelf import Overruled
+from edge_daemon.collecting.store import Overruled
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.event_names import EventName

@@ -12,8 +12,8 @@ import pytest
 from edge_daemon.app.courier import CourierWatch
 from edge_daemon.config import Settings
 from edge_daemon.core.fleet.campaign import Campaign
-from edge_daemon.courier.landing import Wanted
 from edge_daemon.courier.peers import peer_topic
+from edge_daemon.courier.staging import Wanted
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.payloads import ModelState

@@ -12,7 +12,7 @@ from edge_daemon.app.drifts import FILE, Drifts
 from edge_daemon.config.drift import DriftSettings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.parts.values import By, PartTold
+from edge_daemon.core.parts.values import By, PartOutcome
 from edge_daemon.core.picture import Measures
 from edge_daemon.core.values import Assignment, BundleRef, Detection, Judged, Verdict
 from edge_daemon.host.metrics import Metrics
@@ -132,8 +132,8 @@ def test_what_was_not_measured_or_judged_counts_for_nothing(line: Line) -> None:
     line.drifts.turn()
 
 
-def told(number: int, verdict: Verdict) -> PartTold:
-    return PartTold(
+def told(number: int, verdict: Verdict) -> PartOutcome:
+    return PartOutcome(
         number,
         None,
         By.TRIGGER,

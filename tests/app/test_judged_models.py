@@ -12,6 +12,8 @@ from edge_daemon.app.judged_models import EVERY_S, JudgedModels
 from edge_daemon.app.resources import Resources
 from edge_daemon.core.totals import ModelTotals, Spread, Totals
 from edge_daemon.core.values import BundleRef, Instant, StoredBundle, Verdict
+from edge_daemon.errors import StateError
+from edge_daemon.host.journal import Entry
 from tests.sim.clock import SimClock
 from tests.sim.resources import resources
 from tests.sim.status import station
@@ -96,9 +98,21 @@ def test_a_version_that_is_counted_anew_is_added_up(line: Line) -> None:
     assert line.journal.lineage.judged(B1).frames == 107
 
 
-def test_a_disk_that_refuses_ends_nothing(line: Line) -> None:
-    """It is a problem of health already; the line goes on."""
+def test_what_a_disk_refuses_is_written_the_next_time(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No frame is lost from the record and none is counted twice; the line goes on."""
     line.second(B1, v1=10)
-    line.journal.close()
-    line.second(B1, v1=20)
-    line.judged.save()  # and raises nothing
+    with monkeypatch.context() as full:
+        full.setattr(line.journal, "commit", refuse)
+        line.second(B1, v1=20)
+        line.judged.save()
+    assert line.journal.lineage.judged(B1).frames == 10
+    line.second(B1, v1=25)
+    line.judged.save()
+    assert line.journal.lineage.judged(B1).frames == 25
+    assert line.spans(B1) == [(2.0, 25)]
+
+
+def refuse(entry: Entry) -> None:
+    raise StateError("The disk is full.")

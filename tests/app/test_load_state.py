@@ -104,6 +104,8 @@ def test_a_damaged_journal_is_put_on_record(tmp_path: Path) -> None:
 def test_the_line_runs_without_its_memory() -> None:
     """The daemon starts on its configured version, although the newer one was confirmed."""
     device = Device(B1, B2)
-    kept(device.folder / "state" / "cam1", b'{"confirmed": "everything"}')
+    folder, damaged = device.folder / "state" / "cam1", b'{"confirmed": "everything"}'
+    kept(folder, damaged)
     with device:
         device.await_active(B1)
+        assert [path.read_bytes() for path in folder.glob("state-unreadable-*")] == [damaged]

@@ -13,7 +13,7 @@ from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
 from edge_daemon.app.page_server import PageServer
 from edge_daemon.app.rejects import Rejects
-from edge_daemon.app.rollout_shown import RolloutShown
+from edge_daemon.app.rollout_view import RolloutView
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.ring import Ring
@@ -36,7 +36,7 @@ def opened(
 
     with resources(folder, http=settings) as laid:
         monitor = Monitor(StillStation(Ledger()), Ledger(), laid.metrics)
-        nothing = RolloutShown(laid, bytes, None)
+        nothing = RolloutView(laid, bytes, None)
         page = Page(laid, monitor, Rejects(None, lambda _: frozenset()), nothing)
         window = PageServer(page, monitor, Pictures(Ring(8)), hand_in, lambda _, __: {})
         window.start()

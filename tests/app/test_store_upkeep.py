@@ -28,14 +28,14 @@ def keep(
     station: Station, quota_bytes: int | None, pinned: Set[BundleRef] = frozenset()
 ) -> list[str]:
     """Look once, and say what is left."""
-    keeper = StoreUpkeep(
+    upkeep = StoreUpkeep(
         station.store, quota_bytes, station.mailbox, station.driver, station.recorder
     )
-    keeper.pinned = lambda: pinned
-    keeper.look()
+    upkeep.pinned = lambda: pinned
+    upkeep.look()
     station.ask("hold")  # the driver has come past it
     station.ask("release")
-    keeper.look()
+    upkeep.look()
     return [str(known.ref) for known in station.store.available()]
 
 

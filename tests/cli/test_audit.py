@@ -13,6 +13,7 @@ from edge_daemon.cli.heads import MOST_HEADS, read_heads
 from edge_daemon.cli.main import app
 from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.journal import Entry, Journal
+from tests.sim.settings_file import settings_file
 
 HASH = "ab" * 32
 
@@ -22,14 +23,7 @@ class Stopped:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.config = folder / "cam1.yaml"
-        settings = {
-            "device": "cam1",
-            "camera": {"source": "conveyor:"},
-            "models": {"store": str(folder / "store"), "trust": {"required": False}},
-            "state_dir": str(folder / "state"),
-        }
-        self.config.write_text(json.dumps(settings))
+        self.config = settings_file(folder)
         self.heads = [self._commit(5), self._commit(5)]
 
     def _commit(self, rows: int) -> Anchor:

@@ -19,23 +19,14 @@ from edge_daemon.config import CollectSettings, load
 from edge_daemon.errors import SenderError
 from tests.collecting.album import album
 from tests.sim.folders import lent_folder, nobody
+from tests.sim.settings_file import settings_file
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """Settings of a station that is stopped, with 12 pictures, 4 of them labelled."""
-    path = tmp_path / "cam1.yaml"
-    document = {
-        "device": "cam1",
-        "camera": {"source": "conveyor:"},
-        "models": {"store": str(tmp_path / "store"), "trust": {"required": False}},
-        "http": {"listen": None},
-        "state_dir": str(tmp_path / "state"),
-        "collect": {"folder": str(tmp_path / "kept")},
-    }
-    path.write_text(json.dumps(document))
     album(tmp_path / "kept", 12, labelled=4)
-    return path
+    return settings_file(tmp_path, collect={"folder": str(tmp_path / "kept")})
 
 
 def run(config: Path, *words: str) -> Result:
@@ -121,15 +112,7 @@ def test_the_audit_is_what_the_audit_has_drawn(config: Path, tmp_path: Path) -> 
 
 
 def test_where_nothing_is_collected_it_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "cam1.yaml"
-    document = {
-        "device": "cam1",
-        "camera": {"source": "conveyor:"},
-        "models": {"store": str(tmp_path / "store"), "trust": {"required": False}},
-        "state_dir": str(tmp_path / "state"),
-    }
-    path.write_text(json.dumps(document))
-    done = run(path, "status")
+    done = run(settings_file(tmp_path), "status")
     assert done.exit_code == 1
     assert "No pictures are collected here." in done.stderr
 

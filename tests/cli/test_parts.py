@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from edge_daemon.cli.main import app
 from edge_daemon.config import load
 from edge_daemon.core.parts.counts import Counter
-from edge_daemon.core.parts.values import By, PartTold
+from edge_daemon.core.parts.values import By, PartOutcome
 from edge_daemon.core.values import Assignment, BundleRef, Instant, Verdict
 from edge_daemon.frames.part_pictures import PartPictures, RetentionLimits
 from edge_daemon.host.journal import Entry, Journal
@@ -23,13 +23,14 @@ from edge_daemon.messaging import part_payloads
 from tests.frames.test_images import judged
 from tests.sim.command import command
 from tests.sim.device import Device
+from tests.sim.settings_file import settings_file
 
 MADE = Assignment(1, "BTL-500", "WO-17")
 
 
-def told(number: int, verdict: Verdict, *causes: str, serial: str | None = None) -> PartTold:
+def told(number: int, verdict: Verdict, *causes: str, serial: str | None = None) -> PartOutcome:
     at = Instant(float(number), 1_780_000_000.0 + number)
-    return PartTold(
+    return PartOutcome(
         *(number, f"SN-{number}", By.TRIGGER, verdict, None, causes, (number,), at, at),
         *(BundleRef("bottle", "1.4.0"), "9f", None, MADE, serial, 38.2),
         late=False,
@@ -40,16 +41,7 @@ def told(number: int, verdict: Verdict, *causes: str, serial: str | None = None)
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """Settings of a station that is stopped."""
-    path = tmp_path / "cam1.yaml"
-    document = {
-        "device": "cam1",
-        "camera": {"source": "conveyor:"},
-        "models": {"store": str(tmp_path / "store"), "trust": {"required": False}},
-        "http": {"listen": None},
-        "state_dir": str(tmp_path / "state"),
-    }
-    path.write_text(json.dumps(document))
-    return path
+    return settings_file(tmp_path)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from edge_daemon.host.journal_rollouts import REPORT_KIND, RolloutsEntry
 from tests.sim import browser
 from tests.sim.rollout_pairs import pair
 from tests.sim.rollout_record import ROLLOUT, keep, progress, row
+from tests.sim.settings_file import settings_file
 
 
 class Stopped:
@@ -29,17 +30,8 @@ class Stopped:
 
     def __init__(self, folder: Path, **more: Any) -> None:
         self.folder = folder
-        self.config = folder / "cam1.yaml"
-        document = {
-            "device": "cam1",
-            "camera": {"source": "conveyor:"},
-            "models": {"store": str(folder / "store"), "trust": {"required": False}},
-            "http": {"listen": None},
-            "state_dir": str(folder / "state"),
-            "rollouts": {"costs": {"missed": 12.0, "false_reject": 0.8, "currency": "EUR"}},
-            **more,
-        }
-        self.config.write_text(json.dumps(document))
+        rollouts = {"costs": {"missed": 12.0, "false_reject": 0.8, "currency": "EUR"}}
+        self.config = settings_file(folder, **{"rollouts": rollouts, **more})
         self.state = load(self.config).state_folder
 
     def ask(self, *words: str) -> Result:

@@ -17,7 +17,7 @@ from edge_daemon.collecting.record import (
     ShownPart,
     name_of,
 )
-from edge_daemon.collecting.shelf import RetentionLimits, Shelf
+from edge_daemon.collecting.store import CollectionStore, RetentionLimits
 from edge_daemon.core.collecting.alike import PictureDescriptor
 from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
@@ -73,13 +73,13 @@ def record(frame: int, boot: str = "b1", part: int | None = None) -> Record:
 
 def album(folder: Path, count: int = 30, labelled: int = 0) -> Catalogue:
     """`count` pictures; of the first `labelled` people say what they show."""
-    shelf = Shelf(
+    store = CollectionStore(
         folder, RetentionLimits(10**9, shares(Why, 0.5), alike_bits=None), "b1", lambda: UTC
     )
-    shelf.tend()
+    store.tend()
     for frame in range(count):
         pixels = np.full((120, 160, 3), frame, np.uint8)
-        shelf.keep(record(frame), encoded(pixels, ".jpg"), PictureDescriptor(0, (), ()))
+        store.keep(record(frame), encoded(pixels, ".jpg"), PictureDescriptor(0, (), ()))
     catalogue = Catalogue(folder)
     for each in list(catalogue)[:labelled]:
         boxes = (ExpectedBox("scratch", TRUE_BOX),) if each.record.frame % 2 else ()

@@ -12,7 +12,7 @@ from edge_daemon.collecting import labels
 from edge_daemon.collecting.catalogue import Catalogue, Truth, sampled
 from edge_daemon.collecting.exports import dataset, export
 from edge_daemon.collecting.formats.dataset import Label, Labels
-from edge_daemon.collecting.labels import Word
+from edge_daemon.collecting.labels import PartLabel
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Recipe, Verdict
 from edge_daemon.errors import SenderError
@@ -85,9 +85,9 @@ def test_a_label_becomes_a_word_on_its_part(tmp_path: Path) -> None:
     )
     joined = labels.join(said, catalogue, recipe_of, "kim", 5.0)
     assert labels.words(joined) == [
-        Word("b1", 0, Verdict.NG),
-        Word("b1", 1, Verdict.OK),
-        Word("b1", 2, Verdict.NG),
+        PartLabel("b1", 0, Verdict.NG),
+        PartLabel("b1", 1, Verdict.OK),
+        PartLabel("b1", 2, Verdict.NG),
     ]
     assert list(joined.unknown) == ["20261118T110640000Z-000000099-b1.jpg", "holiday.jpg"]
 
@@ -108,6 +108,64 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path, name: str) -
     if name.startswith("folder"):
         (tmp_path / name).mkdir()
     with pytest.raises(SenderError):
+        labels.read(tmp_path / name, Catalogue(tmp_path))
+
+
+HUGE = "1" + "0" * 400
+"""A whole number of JSON that no float can hold."""
+BOXED = '{"type": "rectanglelabels", "original_width": %s, "original_height": 10, "value": %s}'
+VALUE = '{"x": 1, "y": 1, "width": 1, "height": 1, "rectanglelabels": ["can"]}'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", "[" * 100_000),
+        ("a.json", '{"images": [], "categories": []}'),
+        (
+            "a.json",
+            '{"images": [{"id": 1, "file_name": "a"}], "categories": [{"id": 1, "name": "c"}'
+            f'], "annotations": [{{"image_id": 1, "category_id": 1, "bbox": [{HUGE}, 1, 1, 1]}}]}}',
+        ),
+        (
+            "a.json",
+            '[{"data": {"name": "a"}, "annotations": [{"result": [{"type": "choices", '
+            '"value": {"choices": []}}]}]}]',
+        ),
+        (
+            "a.json",
+            f'[{{"data": {{"name": "a"}}, "annotations": [{{"result": ['
+            f"{BOXED % (HUGE, VALUE)}]}}]}}]",
+        ),
+        (
+            "a.json",
+            f'[{{"data": {{"name": "a"}}, "annotations": [{{"result": ['
+            f"{BOXED % (10, VALUE.replace('1,', 'null,', 1))}]}}]}}]",
+        ),
+        ("a.xml", "<annotations><image"),
+        ("a.xml", "<annotations><image name='a'><box label='can' xtl='1'/></image></annotations>"),
+        ("a.yaml", "names: 5"),
+        ("a.yaml", "names: [can]"),
+    ],
+    ids=[
+        "deep",
+        "no-annotations",
+        "coco-huge",
+        "no-choice",
+        "huge",
+        "null",
+        "cut",
+        "no-corner",
+        "no-names",
+        "no-folder",
+    ],
+)
+def test_a_malformed_file_is_refused_in_one_sentence(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    """Whatever is wrong with it: no traceback, and the file is named."""
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SenderError, match=name):
         labels.read(tmp_path / name, Catalogue(tmp_path))
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from edge_daemon.collecting.catalogue import Catalogue
 from edge_daemon.collecting.line import CollectionRules, LineCollector
-from edge_daemon.collecting.shelf import RetentionLimits, Shelf
+from edge_daemon.collecting.store import CollectionStore, RetentionLimits
 from edge_daemon.core.collecting.hidden import PrivacyMask
 from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
@@ -61,9 +61,9 @@ class Line:
     ) -> None:
         self.folder, self.ring, self.number = folder, Ring(places), 0
         keeping = RetentionLimits(quota, shares(wanted, 0.5), alike_bits=bits)
-        self.shelf = Shelf(folder, keeping, boot, lambda: UTC, by_frame=by is By.FRAME)
+        self.store = CollectionStore(folder, keeping, boot, lambda: UTC, by_frame=by is By.FRAME)
         wish = CollectionRules(wanted, ".png", hidden or PrivacyMask())
-        self.collector = LineCollector(self.ring, self.shelf, wish, boot, by, room)
+        self.collector = LineCollector(self.ring, self.store, wish, boot, by, room)
 
     def capture(self, grey: int = 90) -> Captured:
         lease = self.ring.begin(SHAPE)
@@ -214,7 +214,7 @@ def test_of_a_part_of_several_frames_the_most_telling_is_kept(tmp_path: Path) ->
             replace(judged, detections=(Detection("bottle", 0.9, (0, 0, 9, 9)), *judged.detections))
         )
         line.collector.seen(judged.frame, (7,))
-    line.shelf.told([told(7, 0, 1, 2, 3, serial="SN-1")])
+    line.store.told([told(7, 0, 1, 2, 3, serial="SN-1")])
     line.end()
     (kept,) = line.kept()
     assert (kept["frame"], kept["reason"]) == (2, "ng")
@@ -316,7 +316,7 @@ def test_near_twins_are_left_out_and_stood_for(tmp_path: Path) -> None:
     line.end()
     (kept,) = line.kept()
     assert kept["alike"] == 4
-    assert line.shelf.alike == 4
+    assert line.store.alike == 4
 
 
 def test_what_was_drawn_for_an_audit_is_never_left_out(tmp_path: Path) -> None:

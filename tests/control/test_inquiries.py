@@ -14,7 +14,7 @@ import pytest
 
 from edge_daemon.control.arrivals import QuarantineOrdered
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, MOST_RECEIPTS, Inquiries
-from edge_daemon.control.lineage import BundleTold
+from edge_daemon.control.lineage import BundleMessage
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import SenderError, StateError
 from edge_daemon.host.audit import AuditRow
@@ -175,7 +175,7 @@ def test_lineage_is_asked_by_version_or_by_data_set(room: Room) -> None:
         with pytest.raises(SenderError):
             room.ask("lineage", **wrong)
     came = replace(row, source=b'{"kind":"oci","url":"u","name":"n"}')
-    room.ask("pulled", **msgspec.to_builtins(BundleTold.of(came)))
+    room.ask("pulled", **msgspec.to_builtins(BundleMessage.of(came)))
     assert [(each.model, each.lineage) for each in room.came] == [("b@1", row.lineage)]
     with pytest.raises(SenderError):
         room.ask("pulled", model="b@1", source={"kind": 5})

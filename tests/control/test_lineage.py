@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edge_daemon.control.lineage import (
-    BundleTold,
+    BundleMessage,
     LineageBook,
     dataset_report,
     lineage_report,
@@ -106,7 +106,7 @@ def test_the_words_of_a_command_are_the_row_again(shop: Shop) -> None:
     shop.add(B1, {"dataset": "d"})
     shop.look()
     row = row_of(shop.store.manifest(shop.store.offer().known[0].ref), 5.0, OCI)
-    assert BundleTold.of(row).row() == row
+    assert BundleMessage.of(row).row() == row
 
 
 def test_back_to_the_data_set_and_on_to_the_parts(shop: Shop) -> None:

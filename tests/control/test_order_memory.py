@@ -8,7 +8,7 @@ from edge_daemon.core.job_orders import (
     OrderState,
 )
 from edge_daemon.core.values import Instant
-from edge_daemon.host.journal_orders import PRODUCT_LIMIT, TOPIC_LIMIT, KeptOrders, TopicRow
+from edge_daemon.host.journal_orders import PRODUCT_LIMIT, TOPIC_LIMIT, OrderRows, TopicRow
 from edge_daemon.messaging.messages import Incoming
 
 NOW = Instant(10.0, 1000.0)
@@ -31,7 +31,7 @@ def order(id: str | None, product: str | None) -> JobOrder:  # noqa: A002 - the 
 def test_what_was_acted_on_is_no_new_order_when_it_comes_again() -> None:
     """Whether it was retained or live then: MQTT 3.1.1 does not tell."""
     for first in (kept(b"order 1"), live(b"order 1")):
-        memory = OrderMemory(KeptOrders())
+        memory = OrderMemory(OrderRows())
         assert not memory.is_again(kept(b"order 1"))
         memory.came(first)
         assert memory.is_again(kept(b"order 1"))
@@ -41,14 +41,14 @@ def test_what_was_acted_on_is_no_new_order_when_it_comes_again() -> None:
 
 def test_a_live_message_is_always_new() -> None:
     """The MES may start the same order twice."""
-    memory = OrderMemory(KeptOrders())
+    memory = OrderMemory(OrderRows())
     memory.came(live(b"order 1"))
     assert not memory.is_again(live(b"order 1"))
 
 
 def test_a_topic_that_was_cleared_begins_anew() -> None:
     """What is retained next is an order, also with the same words."""
-    memory = OrderMemory(KeptOrders())
+    memory = OrderMemory(OrderRows())
     memory.came(kept(b"order 1"))
     assert memory.came(live(b"")) == TopicRow(TOPIC)
     assert not memory.is_again(kept(b"order 1"))
@@ -56,11 +56,11 @@ def test_a_topic_that_was_cleared_begins_anew() -> None:
 
 def test_a_restart_remembers_what_the_rows_say() -> None:
     """Each change is one row of the journal, and no change is none."""
-    memory = OrderMemory(KeptOrders())
+    memory = OrderMemory(OrderRows())
     rows = [memory.came(live(b"order 1")), memory.came(live(b"order 2"))]
     assert memory.came(live(b"order 2")) is None
     assert rows[-1] is not None
-    again = OrderMemory(KeptOrders(topics=(rows[-1],)))
+    again = OrderMemory(OrderRows(topics=(rows[-1],)))
     assert again.is_again(kept(b"order 1"))
     assert again.is_again(kept(b"order 2"))
     assert not again.is_again(kept(b"order 3"))
@@ -68,7 +68,7 @@ def test_a_restart_remembers_what_the_rows_say() -> None:
 
 def test_one_topic_takes_no_more_than_its_share() -> None:
     """The oldest live messages are forgotten; what the broker retains is not."""
-    memory = OrderMemory(KeptOrders())
+    memory = OrderMemory(OrderRows())
     memory.came(kept(b"retained"))
     for number in range(LIVE + 1):
         row = memory.came(live(b"order %d" % number))
@@ -81,7 +81,7 @@ def test_one_topic_takes_no_more_than_its_share() -> None:
 
 def test_topics_and_products_are_bounded() -> None:
     """The one that was silent longest goes."""
-    memory = OrderMemory(KeptOrders())
+    memory = OrderMemory(OrderRows())
     for number in range(TOPIC_LIMIT + 1):
         memory.came(live(b"order", f"mes/{number}"))
     assert not memory.is_again(kept(b"order", "mes/0"))
@@ -94,7 +94,7 @@ def test_topics_and_products_are_bounded() -> None:
 
 def test_the_product_told_last_counts() -> None:
     """An order without an id or without a product teaches nothing."""
-    memory = OrderMemory(KeptOrders())
+    memory = OrderMemory(OrderRows())
     assert memory.told(order(None, "BTL")) is None
     assert memory.told(order("WO-1", None)) is None
     assert memory.product_of("WO-1") is None

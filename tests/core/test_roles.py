@@ -30,21 +30,27 @@ def test_roles_are_given_out_once(slots: int) -> None:
 @WORLDS
 def test_prepared_is_checked_and_fresh(slots: int) -> None:
     """A slot at work is not prepared, nor is one that judged before; each other READY one is."""
+    found = set()
     for state in explore(slots, 2, 1):
         for slot in state.slots:
             fresh = slot.name != state.active and slot.phase is Phase.READY and not slot.used
             assert (role(state, slot) is Role.PREPARED) == fresh, state
+            found.add(fresh)
+    assert found == {True, False}
 
 
 @WORLDS
 def test_previous_is_what_judged_last_before(slots: int) -> None:
     """While it is resident: of all slots that judged, the one that was left last."""
+    found = 0
     for state in explore(slots, 2, 1):
         for slot in state.slots:
             if role(state, slot) is Role.PREVIOUS:
+                found += 1
                 rest = [s.used for s in state.slots if s.name not in (slot.name, state.active)]
                 assert slot.phase is Phase.READY, state
                 assert slot.used > max(rest, default=0), state
+    assert found
 
 
 def test_every_role_is_met() -> None:

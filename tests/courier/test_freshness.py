@@ -16,7 +16,7 @@ from edge_daemon.config.fleet import FleetTrust
 from edge_daemon.core.fleet.campaign import digest
 from edge_daemon.courier import wire
 from edge_daemon.courier.child import CourierProcess
-from edge_daemon.fleet.freshness.keeper import Keeper
+from edge_daemon.fleet.freshness.monitor import FreshnessMonitor
 from edge_daemon.fleet.freshness.refresher import Refreshed
 from edge_daemon.host.clock import SystemClock
 from tests.sim.campaigns import campaign
@@ -48,10 +48,10 @@ class Box:
         fresh = wire.FreshnessSpec(str(self.state), str(publisher.root), url)
         setup = wire.Setup("cam1", str(folder / "store"), (), False, (), fresh=fresh)
         self.courier = CourierProcess(setup, looked=self._looked)
-        self.keeper = Keeper(trust, self.state, SystemClock(), self.courier)
+        self.monitor = FreshnessMonitor(trust, self.state, SystemClock(), self.courier)
 
     def _looked(self, word: wire.RefreshResult) -> None:
-        self.keeper.told(Refreshed(word.why, word.is_refusal, word.where))
+        self.monitor.told(Refreshed(word.why, word.is_refusal, word.where))
         self.words.put(word)
 
     def word(self) -> wire.RefreshResult:
@@ -75,14 +75,14 @@ def test_it_looks_at_its_start_and_the_daemon_reads_what_is_kept(
     """A timestamp that is heard is verified there as well, and a killed courier looks again."""
     with WebShelf(publisher.metadata).serving() as web, box(tmp_path, publisher, web.url) as made:
         assert made.word().why == ""
-        assert made.keeper.why_not(*THIS) == ""
+        assert made.monitor.why_not(*THIS) == ""
         assert web.asked
         publisher.now += 60.0
-        before = made.keeper.fresh_until()
-        made.keeper.hear(publisher.renew())
+        before = made.monitor.fresh_until()
+        made.monitor.hear(publisher.renew())
         assert made.word() == wire.RefreshResult(where="the message fleet/timestamp")
         assert before is not None
-        assert made.keeper.fresh_until() == pytest.approx(before + 60.0, abs=1.0)
+        assert made.monitor.fresh_until() == pytest.approx(before + 60.0, abs=1.0)
         assert made.courier.pid is not None
         os.kill(made.courier.pid, signal.SIGKILL)
         assert made.word().why == ""
@@ -97,12 +97,12 @@ def test_a_server_that_is_away_stops_no_campaign_and_a_forgery_is_told_and_not_b
         stranger.renew()
     with WebShelf(publisher.metadata).serving() as web, box(tmp_path, publisher, web.url) as made:
         assert made.word().why == ""
-        made.keeper.hear(stranger.repository.timestamp())
+        made.monitor.hear(stranger.repository.timestamp())
         word = made.word()
         assert word.is_refusal
         assert "too few of the keys" in word.why
-        assert made.keeper.problems() == (word.why,)
-        assert made.keeper.why_not(*THIS) == ""
+        assert made.monitor.problems() == (word.why,)
+        assert made.monitor.why_not(*THIS) == ""
         url = web.url
     trust = FleetTrust(root=publisher.root, metadata=url)
     fresh = wire.FreshnessSpec(str(made.state), str(publisher.root), url)
@@ -117,7 +117,7 @@ def test_a_server_that_is_away_stops_no_campaign_and_a_forgery_is_told_and_not_b
         assert not word.is_refusal
     finally:
         again.stop()
-    assert Keeper(trust, made.state, SystemClock(), again).why_not(*THIS) == ""
+    assert FreshnessMonitor(trust, made.state, SystemClock(), again).why_not(*THIS) == ""
 
 
 def test_expired_metadata_is_told_and_changes_nothing_of_the_courier(
@@ -129,12 +129,12 @@ def test_expired_metadata_is_told_and_changes_nothing_of_the_courier(
         word = made.word()
         assert word.is_refusal
         assert "it has expired" in word.why
-        assert made.keeper.why_not(*THIS) != ""
+        assert made.monitor.why_not(*THIS) != ""
         assert made.courier.starts == 1
         publisher.now += 2 * DAY
-        made.keeper.hear(publisher.renew())
+        made.monitor.hear(publisher.renew())
         assert made.word().why == ""
-        assert made.keeper.why_not(*THIS) == ""
+        assert made.monitor.why_not(*THIS) == ""
 
 
 def test_a_courier_that_cannot_share_still_looks(publisher: Publisher, tmp_path: Path) -> None:

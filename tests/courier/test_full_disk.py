@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.courier.landing import Wanted
+from edge_daemon.courier.staging import Wanted
 from edge_daemon.courier.torrent import Torrent
 from tests.sim.small_disk import small_disk
 from tests.sim.swarm_site import Station, certificates, published, site

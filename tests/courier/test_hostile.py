@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.courier.landing import Wanted
+from edge_daemon.courier.staging import Wanted
 from edge_daemon.courier.torrent import BLOCK_BYTES, PIECE_BYTES, Torrent
 from tests.sim.hostile_peer import Answer, HostilePeer
-from tests.sim.swarm_site import Station, certificates, published, site
+from tests.sim.swarm_site import NEVER_S, Station, certificates, published, site
 from tests.sim.web_shelf import WebShelf
 
 pytest.importorskip("libtorrent", reason="needs the extra fleet")
@@ -140,7 +140,7 @@ def test_one_that_opens_a_hundred_connections_and_strangers_that_hold_them_keep_
             stranger = HostilePeer(f"127.0.3.{number + 1}", where, torrent, None)
             crowd.enter_context(closing(stranger))
         assert made.wait(lambda: any(each.is_in for each in many))
-        second = made.add("cam2", "127.0.0.3", settle_s=6.0)
+        second = made.add("cam2", "127.0.0.3", settle_s=NEVER_S, first_wait_s=NEVER_S)
         assert made.know_each_other(), made.told()
         second.courier.want(wanted)
         assert made.wait(lambda: second.has_it), made.told()

@@ -54,6 +54,7 @@ def test_the_frames_of_its_window_show_the_announced_part_alone() -> None:
     """Whatever the jitter of their capture, and no neighbour reaches into the station then."""
     line = Line()
     line.run(10.0)
+    assert len(line.sent) > 3
     for _, serial, at in line.sent:
         first = (at - BEGAN) * FPS
         frames = [index for index in range(400) if first - EARLY <= index < first + WINDOW + EARLY]

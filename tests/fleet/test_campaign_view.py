@@ -12,7 +12,7 @@ from edge_daemon.core.fleet.report import CampaignStatus, Phase
 from edge_daemon.core.fleet.waves import members
 from edge_daemon.errors import SenderError
 from edge_daemon.fleet import messages
-from edge_daemon.fleet.campaign_view import CampaignsSeen
+from edge_daemon.fleet.campaign_view import CampaignsView
 from edge_daemon.fleet.evaluator import Reports, device_at
 from edge_daemon.fleet.saying import stop_of
 from edge_daemon.messaging import fleet_payloads
@@ -33,8 +33,8 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def seen_with(
     key: tuple[Path, Path], *kept: tuple[str, bytes], of: Campaign = MADE
-) -> CampaignsSeen:
-    seen = CampaignsSeen(None, NAMES)
+) -> CampaignsView:
+    seen = CampaignsView(None, NAMES)
     envelope = sign(canonical(of), messages.KIND, key[0])
     for topic, body in ((messages.campaign_topic(of.id), envelope), *kept):
         seen.take(topic, body)
@@ -122,7 +122,7 @@ def test_with_keys_only_what_they_signed_is_a_campaign(
     key: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, other = generate_keypair(tmp_path, "other")
-    seen = CampaignsSeen(Signers((key[1], other)), NAMES)
+    seen = CampaignsView(Signers((key[1], other)), NAMES)
     once = sign(canonical(MADE), messages.KIND, key[0])
     seen.take(messages.campaign_topic(MADE.id), once)
     (shown,) = seen.shown(reports_of(), 0.0, START + 1.0)

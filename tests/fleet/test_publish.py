@@ -11,9 +11,9 @@ import pytest
 from edge_daemon.courier.torrent import read_torrent
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.fleet.campaign_file import load_campaign
+from edge_daemon.fleet.folder_origin import FolderOrigin
 from edge_daemon.fleet.publish import Published, packed
 from edge_daemon.fleet.registry import CHUNK_BYTES, RegistryOrigin
-from edge_daemon.fleet.shelf import ShelfOrigin
 from edge_daemon.models.bundle import read_manifest, vouched_reader
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust, generate_keypair
@@ -56,7 +56,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 def published(
-    origin: ShelfOrigin | RegistryOrigin, folder: Path, trust: Trust, stops_after: int | None = None
+    origin: FolderOrigin | RegistryOrigin,
+    folder: Path,
+    trust: Trust,
+    stops_after: int | None = None,
 ) -> Published:
     """`stops_after`: the publisher is ended after so many bytes."""
     there = 0
@@ -95,13 +98,13 @@ def test_a_folder_serves_stations_by_web_and_by_stick(
     """The same folder, without a hand's work between; weights that are a folder are listed."""
     shelf = tmp_path / "shelf"
     made = make_bundle(tmp_path / "made", "bottle@1.4.0", file=file, key=keys[0])
-    done = published(ShelfOrigin(shelf), made, trust)
+    done = published(FolderOrigin(shelf), made, trust)
     assert (done.is_new, done.where) == (True, str(shelf / "bottle/1.4.0"))
     with WebShelf(shelf).serving() as web:
         by_web = fetched(WebSource(Http(web.url)), "newest", tmp_path / "a", trust)
     by_stick = fetched(FolderSource(shelf), "newest", tmp_path / "b", trust)
     assert by_web == by_stick == ["bottle@1.4.0"]
-    assert published(ShelfOrigin(shelf), made, trust) == Published(done.where, is_new=False)
+    assert published(FolderOrigin(shelf), made, trust) == Published(done.where, is_new=False)
 
 
 def test_versions_are_listed_in_their_order(
@@ -111,12 +114,12 @@ def test_versions_are_listed_in_their_order(
     shelf = tmp_path / "shelf"
     for version in ("1.10.0", "1.9.0", "2.0.0"):
         made = make_bundle(tmp_path / "made", f"bottle@{version}", key=keys[0])
-        published(ShelfOrigin(shelf), made, trust)
+        published(FolderOrigin(shelf), made, trust)
     listed = shelf / "bottle/versions.txt"
     assert listed.read_text().split() == ["1.9.0", "1.10.0", "2.0.0"]
     listed.write_text("1.9.0\n2.0.0\n")
     made = make_bundle(tmp_path / "made", "bottle@2.1.0", key=keys[0])
-    published(ShelfOrigin(shelf), made, trust)
+    published(FolderOrigin(shelf), made, trust)
     assert listed.read_text().split() == ["1.9.0", "2.0.0", "2.1.0"]
 
 
@@ -127,10 +130,10 @@ def test_what_was_cut_off_goes_on_and_is_never_offered_half(
     shelf = tmp_path / "shelf"
     made = make_bundle(tmp_path / "made", "bottle@1.4.0", weights=LARGE, key=keys[0])
     with pytest.raises(KeyboardInterrupt):
-        published(ShelfOrigin(shelf), made, trust, stops_after=6 << 20)
+        published(FolderOrigin(shelf), made, trust, stops_after=6 << 20)
     assert FolderSource(shelf).offered("bottle", "all") == ()
     assert not (shelf / "bottle/versions.txt").exists()
-    done = published(ShelfOrigin(shelf), made, trust)
+    done = published(FolderOrigin(shelf), made, trust)
     assert done.is_new
     assert done.sent < 4 << 20
     assert fetched(FolderSource(shelf), "newest", tmp_path / "a", trust) == ["bottle@1.4.0"]
@@ -144,10 +147,10 @@ def test_a_part_that_is_wrong_is_written_anew(
     shelf = tmp_path / "shelf"
     made = make_bundle(tmp_path / "made", "bottle@1.4.0", weights=LARGE, key=keys[0])
     with pytest.raises(KeyboardInterrupt):
-        published(ShelfOrigin(shelf), made, trust, stops_after=6 << 20)
+        published(FolderOrigin(shelf), made, trust, stops_after=6 << 20)
     (part,) = (shelf / "bottle").glob(".1*/weights.pt")
     part.write_bytes(LARGE[:3_000_000] + b"x" + LARGE[:9_000_000])
-    published(ShelfOrigin(shelf), made, trust)
+    published(FolderOrigin(shelf), made, trust)
     assert (shelf / "bottle/1.4.0/weights.pt").read_bytes() == LARGE
 
 
@@ -156,16 +159,16 @@ def test_a_version_never_changes_on_the_shelf(
 ) -> None:
     """Neither under its own text nor under another that orders alike; damage is told."""
     shelf = tmp_path / "shelf"
-    published(ShelfOrigin(shelf), make_bundle(tmp_path / "a", "bottle@1.4.0", key=keys[0]), trust)
+    published(FolderOrigin(shelf), make_bundle(tmp_path / "a", "bottle@1.4.0", key=keys[0]), trust)
     for place, ref in (("b", "bottle@1.4.0"), ("c", "bottle@1.4")):
         other = make_bundle(tmp_path / place, ref, weights=noise(place), key=keys[0])
         with pytest.raises(BundleError, match=r"has another bundle as bottle@1\.4\.0") as refused:
-            published(ShelfOrigin(shelf), other, trust)
+            published(FolderOrigin(shelf), other, trust)
         assert refused.value.code is Code.DIGEST_MISMATCH
     assert (shelf / "bottle/versions.txt").read_text() == "1.4.0\n"
     (shelf / "bottle/1.4.0/weights.pt").write_bytes(b"damaged")
     with pytest.raises(BundleError, match="not what was published"):
-        published(ShelfOrigin(shelf), tmp_path / "a/bottle/1.4.0", trust)
+        published(FolderOrigin(shelf), tmp_path / "a/bottle/1.4.0", trust)
 
 
 def test_what_no_store_takes_is_not_published(
@@ -180,7 +183,7 @@ def test_what_no_store_takes_is_not_published(
     (crowded / "more.txt").write_text("x")
     for folder in (unsigned, damaged, crowded):
         with pytest.raises(BundleError):
-            published(ShelfOrigin(shelf), folder, trust)
+            published(FolderOrigin(shelf), folder, trust)
     assert not shelf.exists()
 
 
@@ -192,9 +195,9 @@ def test_two_publishers_do_not_mix(tmp_path: Path, keys: tuple[Path, Path], trus
 
         def tell(_count: int, _total: int) -> None:
             with pytest.raises(BoxError, match="Somebody else publishes"):
-                ShelfOrigin(shelf).put(package, lambda *_: None)
+                FolderOrigin(shelf).put(package, lambda *_: None)
 
-        assert ShelfOrigin(shelf).put(package, tell).is_new
+        assert FolderOrigin(shelf).put(package, tell).is_new
 
 
 # --------------------------------------------------------------------------- a registry

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_daemon.core.parts.values import By, PartReason, PartTold
+from edge_daemon.core.parts.values import By, PartOutcome, PartReason
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.traceability import Choice
 from edge_daemon.core.values import UNASSIGNED, Detection, Recipe, Rule, Verdict
@@ -31,8 +31,8 @@ UTC = 1_795_000_000.0
 DAY = "2026-11-18"
 
 
-def told(part: int, *frames: int, serial: str | None = None, **more: Any) -> PartTold:
-    usual = PartTold(
+def told(part: int, *frames: int, serial: str | None = None, **more: Any) -> PartOutcome:
+    usual = PartOutcome(
         part=part,
         id=None,
         by=By.TRIGGER,

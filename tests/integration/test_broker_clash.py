@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from edge_daemon.config import MqttSettings
 from edge_daemon.host.clock import Clock, SystemClock
 from edge_daemon.messaging.ceiling import Ceiling
-from edge_daemon.messaging.connection import Connection, Past, SessionSpec
+from edge_daemon.messaging.connection import Connection, SessionMemory, SessionSpec
 from edge_daemon.messaging.link import MOST_LOSSES, Link
 from edge_daemon.messaging.mqtt import SILENT_S, Session
 from tests.sim.brokers import PATIENCE_S, TOPICS, Crew, wait_for
@@ -177,7 +177,7 @@ def test_a_connection_that_ended_in_order_is_not_called_dead() -> None:
     with HostileBroker(CONNACK, SUBACK) as broker, capture_logs() as lines:
         spec = spec_for(broker.host, broker.port, 4)
         clock = SystemClock()
-        past = Past(Ceiling(clock), Link(ID, clock))
+        past = SessionMemory(Ceiling(clock), Link(ID, clock))
         connection = Connection(spec, Crew().handlers(), clock, past)
         connection._ended = Overslept()
         life = threading.Thread(target=connection.live, args=(threading.Event(),))

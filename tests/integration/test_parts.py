@@ -195,7 +195,7 @@ def test_a_trigger_that_waited_at_the_broker_gets_no_frame_of_now(protocol: int)
     with new_mosquitto() as broker, closing(Relay(broker.host, broker.port)) as cable:
         plc = Plc(broker)
         mqtt = {"host": cable.host, "port": cable.port, "protocol": protocol}
-        settings = {"parts": {"by": "trigger", "window_ms": [0, 50]}, "mqtt": mqtt}
+        settings = {"parts": {"by": "trigger", "window_ms": [0, 1000]}, "mqtt": mqtt}
         with Device(OLD, broker=broker, settings=settings) as device:
             device.await_active(OLD, online=True)
             daemon = device.daemon

@@ -120,8 +120,8 @@ def test_without_labels_a_doubt_is_told_and_nothing_is_stopped(line: RolloutLine
     asked = line.roll("bottle@7.0.0", {"shadow": 1.0, **LASTS}, **strict)
     rollout = line.rollout_of(asked)
     line.until_event("label_wanted")
-    line.ear.until(lambda: "no label" in str(line.until_event("rollout_held", rollout=rollout)))
-    line.ear.until(lambda: line.state["decision"] == "hold")
+    line.until_event("rollout_held", rollout=rollout)
+    line.ear.until(lambda: line.state["decision"] == "hold" and "no label" in line.state["why"])
     line.ask("abort", rollout=rollout, reason="enough seen")
     outcome = line.outcome(asked)
     assert outcome["status"] == "superseded"
@@ -152,7 +152,8 @@ def test_advance_hold_and_abort_are_obeyed(line: RolloutLine) -> None:
     line.ask("hold", reason="audit")
     asked = line.roll(GOOD, {"shadow": 1.0, "until": {"parts": 20}}, {"share": 0.2, **LASTS})
     rollout = line.rollout_of(asked)
-    line.ear.until(lambda: line.state.get("parts", 0) > 60)
+    line.until_stage("shadow")
+    line.ear.until(lambda: line.state["stage_parts"] > 60)
     assert line.state["stage"] == "shadow"
     assert line.ask("advance", by="kim")["status"] == "succeeded"
     line.until_stage("share 0.2")

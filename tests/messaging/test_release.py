@@ -15,7 +15,7 @@ from edge_daemon.config import MqttSettings
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.messaging.ceiling import Ceiling
 from edge_daemon.messaging.client import Client
-from edge_daemon.messaging.connection import Connection, Past, SessionSpec
+from edge_daemon.messaging.connection import Connection, SessionMemory, SessionSpec
 from edge_daemon.messaging.link import Link
 from edge_daemon.messaging.topics import Topics
 from tests.sim.brokers import Crew, wait_for
@@ -56,7 +56,7 @@ def test_a_station_whose_broker_comes_and_goes_keeps_no_connection(broker: Mosqu
     """Each is thrown away with what it had open."""
     clock = SystemClock()
     spec = SessionSpec(MqttSettings(host=broker.host, port=broker.port), TOPICS, "cam1")
-    past = Past(Ceiling(clock, frozenset()), Link(spec.client_id, clock))
+    past = SessionMemory(Ceiling(clock, frozenset()), Link(spec.client_id, clock))
     crew = Crew()
     before = sockets()
     for _ in range(3):

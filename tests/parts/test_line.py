@@ -12,9 +12,9 @@ import pytest
 from edge_daemon.core.parts.values import (
     By,
     Opened,
+    PartOutcome,
     PartReason,
     PartRules,
-    PartTold,
     Triggered,
 )
 from edge_daemon.core.values import (
@@ -44,7 +44,7 @@ class Station:
 
     def __init__(self, rules: PartRules, *, zone_name: str | None = None) -> None:
         self.clock = SimClock()
-        self.told: list[PartTold] = []
+        self.told: list[PartOutcome] = []
         self.batches: list[int] = []
         self.changed = threading.Condition()
         self.broken = 0
@@ -59,7 +59,7 @@ class Station:
         if self.looks == 1:
             raise OSError("a look that fails ends nothing")
 
-    def tell(self, parts: Sequence[PartTold]) -> None:
+    def tell(self, parts: Sequence[PartOutcome]) -> None:
         if self.broken:
             self.broken -= 1
             raise OSError("the disk is full")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_daemon.core.parts.values import By, Opened, PartRules, PartTold, Triggered
+from edge_daemon.core.parts.values import By, Opened, PartOutcome, PartRules, Triggered
 from edge_daemon.core.rollout.draw import draw
 from edge_daemon.core.rollout.values import Arm, Assigned, Mode, Outcome, Pair
 from edge_daemon.core.values import Detection, Instant, Judged, Recipe, Rule, Verdict
@@ -40,7 +40,7 @@ class Station(Two):
         self.active_slot.on_split = self.line.split
         self.ring.on_capture = self.line.captured
         self.knows_arms = False  # whether the lane finds the arm of each frame's part
-        self.told: list[PartTold] = []
+        self.told: list[PartOutcome] = []
         self.pairs: list[Pair] = []
         outlets = ShadowOutlets(self.pairs.extend, self.arms.lose)
         self.shadow = Shadow(self.ring, self.active_slot, "boot", rules, outlets)
@@ -58,7 +58,7 @@ class Station(Two):
 
     # ------------------------------------------------------------------ the parts' outlets
 
-    def tell(self, parts: Sequence[PartTold]) -> None:
+    def tell(self, parts: Sequence[PartOutcome]) -> None:
         self.told += parts
 
     def look(self) -> None: ...

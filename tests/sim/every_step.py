@@ -32,7 +32,7 @@ from edge_daemon.control.durable import decode_durable
 from edge_daemon.host.journal import Journal
 from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import LINKS, OUTCOMES, Subscriber, make_store, settings_for
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto, scratch
 from tests.sim.reckoning import Found, report
 from tests.sim.steps import MODES
 
@@ -288,8 +288,8 @@ class Teller:
             self.reckoning.faults.append(f"{story}, step {step} ({name}), {mode}: {why}")
 
     def _tell(self, story: str, trap: str) -> str:
-        with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-            scenario = Scenario(Path(folder), broker, self._nursery, forgetful=self._forgetful)
+        with scratch() as (folder, broker):
+            scenario = Scenario(folder, broker, self._nursery, forgetful=self._forgetful)
             try:
                 scenario.tell(story, trap)
             except Broken as broken:

@@ -18,9 +18,9 @@ from edge_daemon.errors import SenderError
 from edge_daemon.fleet.freshness import signing
 from edge_daemon.fleet.freshness.current import Current
 from edge_daemon.fleet.freshness.files import Files
-from edge_daemon.fleet.freshness.keeper import Keeper
 from edge_daemon.fleet.freshness.layout import FIRST_KEYS
 from edge_daemon.fleet.freshness.mirror import FolderMirror, Mirror
+from edge_daemon.fleet.freshness.monitor import FreshnessMonitor
 from edge_daemon.fleet.freshness.refresh import METADATA_FOLDER, recall, refresh_once
 from edge_daemon.fleet.freshness.refresher import Refresher
 from edge_daemon.fleet.freshness.repository import Repository
@@ -174,7 +174,7 @@ def stolen_online_key(publisher: Publisher) -> None:
     files.timestamp(publisher.key("online"), publisher.now, 24.0)
 
 
-def keeper_of(reader: Reader) -> Keeper:
+def monitor_of(reader: Reader) -> FreshnessMonitor:
     """What that station knows, from what it keeps."""
     refresher = Refresher(reader.trust, reader.folder, reader.clock)
-    return Keeper(reader.trust, reader.folder, reader.clock, refresher)
+    return FreshnessMonitor(reader.trust, reader.folder, reader.clock, refresher)

@@ -17,7 +17,6 @@ import json
 import shutil
 import signal
 import sys
-import tempfile
 import time
 import uuid
 from collections import Counter, defaultdict
@@ -38,7 +37,7 @@ from edge_daemon.slots.process import ENGINE as REAL_ENGINE
 from tests.sim import daemon
 from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import LINKS, OUTCOMES, Subscriber, make_store, settings_for
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto, scratch
 from tests.sim.reckoning import Found, report
 
 GENEROUS_S = CALM_S + 60.0
@@ -347,9 +346,9 @@ def main() -> int:
     parser.add_argument("--control", action="store_true", help="a forgetful daemon: must fail")
     given = parser.parse_args()
     kind = LIGHT if given.engine == "light" else REAL
-    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
+    with scratch() as (folder, broker):
         random = Random(given.seed)
-        killer = Killer(Path(folder), broker, random, kind=kind, forgetful=given.control)
+        killer = Killer(folder, broker, random, kind=kind, forgetful=given.control)
         reckoning = killer.run(given.n)
     return report(reckoning)
 

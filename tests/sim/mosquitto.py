@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -133,6 +134,13 @@ def new_mosquitto(*settings: str) -> Mosquitto:
     folder = lent_folder("mosquitto")
     folder.chmod(0o777)
     return Mosquitto(folder, *settings)
+
+
+@contextmanager
+def scratch() -> Iterator[tuple[Path, Mosquitto]]:
+    """A folder and a broker for one run; both go with it."""
+    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
+        yield Path(folder), broker
 
 
 def strict_broker(*rules: str) -> Mosquitto:

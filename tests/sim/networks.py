@@ -16,7 +16,6 @@ import argparse
 import json
 import signal
 import sys
-import tempfile
 import time
 import uuid
 from collections import Counter
@@ -32,7 +31,7 @@ import yaml
 from edge_daemon.host.journal import Journal
 from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import LINKS, OUTCOMES, ROOT, make_store, settings_for
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto, scratch
 from tests.sim.outage import is_in_order, outage
 from tests.sim.reckoning import Found, report
 from tests.sim.relay import FAIR, Relay, Weather
@@ -315,8 +314,8 @@ def main() -> int:
     given = parser.parse_args()
     if given.outage:
         return 1 if outage(given.outage) else 0
-    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-        reckoning = BadNetwork(Path(folder), broker, Random(given.seed)).run(given.n)
+    with scratch() as (folder, broker):
+        reckoning = BadNetwork(folder, broker, Random(given.seed)).run(given.n)
     return report(reckoning)
 
 

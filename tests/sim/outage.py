@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -19,7 +17,7 @@ from edge_daemon.messaging.messages import Handlers
 from edge_daemon.messaging.mqtt import Session, SessionSpec
 from edge_daemon.messaging.topics import Topics
 from tests.sim.line import ROOT
-from tests.sim.mosquitto import new_mosquitto
+from tests.sim.mosquitto import scratch
 from tests.sim.relay import Relay
 
 PATIENT_S = 60.0
@@ -34,9 +32,9 @@ def is_in_order(told: list[Any], heard: list[Any]) -> bool:
 def outage(count: int, cuts: int = 3) -> str:
     """Queue `count` events without a broker, then let them out; what is wrong, or ""."""
     topics = Topics(ROOT)
-    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
+    with scratch() as (folder, broker):
         broker.stop()
-        journal = Journal.open(Path(folder))
+        journal = Journal.open(folder)
         relay = Relay(broker.host, broker.port)
         settings = MqttSettings(host=relay.host, port=relay.port)
         spec = SessionSpec(settings, topics, "line3-cam1")

@@ -16,14 +16,13 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -36,7 +35,7 @@ from tests.sim.belt import Belt, mixed
 from tests.sim.bundles import make_bundle
 from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import ROOT, settings_for
-from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
+from tests.sim.mosquitto import Mosquitto, free_port, scratch
 from tests.sim.parts_reckoning import DEADLINE_S, LINKS, ZONE, Heard, Reckoner, Reckoning
 from tests.sim.proctree import workers
 from tests.sim.relay import FAIR, Relay, Weather
@@ -347,12 +346,8 @@ def _bundle(store: Path, ref: str, mark: float) -> None:
 
 def run(plan: Plan) -> Reckoning:
     """One run on a station of its own."""
-    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-        rig = Rig(Path(folder), broker, plan)
-        try:
-            return rig.run()
-        finally:
-            rig.close()
+    with scratch() as (folder, broker), closing(Rig(folder, broker, plan)) as rig:
+        return rig.run()
 
 
 def main() -> int:

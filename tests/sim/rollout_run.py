@@ -18,7 +18,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ from tests.sim.engine import Pixels
 from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.inspector import PATIENT_S, Inspector
 from tests.sim.line import settings_for
-from tests.sim.mosquitto import Mosquitto, new_mosquitto
+from tests.sim.mosquitto import Mosquitto, scratch
 from tests.sim.proctree import workers
 from tests.sim.reckoning import report
 from tests.sim.rollout_line import CLASSES, CodedEngine
@@ -370,12 +369,8 @@ def _bundle(store: Path, ref: str, mark: float) -> None:
 
 def run(plan: Plan) -> Reckoning:
     """One run on a station of its own."""
-    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-        rig = Rig(Path(folder), broker, plan)
-        try:
-            return rig.run()
-        finally:
-            rig.close()
+    with scratch() as (folder, broker), closing(Rig(folder, broker, plan)) as rig:
+        return rig.run()
 
 
 def main() -> int:

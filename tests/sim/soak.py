@@ -20,12 +20,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -41,7 +40,7 @@ from tests.sim.fork_parent import ForkParent, Life
 from tests.sim.line import OUTCOMES, ROOT, make_store, settings_for
 from tests.sim.marked_engine import marked_weights
 from tests.sim.mjpeg import MjpegCamera
-from tests.sim.mosquitto import Mosquitto, free_port, new_mosquitto
+from tests.sim.mosquitto import Mosquitto, free_port, scratch
 from tests.sim.networks import Stranger
 from tests.sim.proctree import fork_servers, look, workers
 from tests.sim.soak_kills import KINDS, Killer, frames_lost
@@ -351,12 +350,8 @@ def main() -> int:
         parser.error("give --minutes or --swaps")
     real = given.engine == "real"
     plan = Plan(given.minutes, given.swaps, given.failed_loads, real, given.seed, given.kills)
-    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-        soak = Soak(Path(folder), broker, plan)
-        try:
-            reckoning = soak.run()
-        finally:
-            soak.close()
+    with scratch() as (folder, broker), closing(Soak(folder, broker, plan)) as soak:
+        reckoning = soak.run()
     for wrong in reckoning.wrong:
         sys.stdout.write(f"  {wrong}\n")
     sys.stdout.write(f"{reckoning}\n")

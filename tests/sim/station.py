@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,6 +173,7 @@ class Station:
         """What the line was told to do with a candidate, in order."""
         self.snapshot_error: EdgeDaemonError | None = None
         self._heard: list[Packet] = []
+        self._by_topic: dict[str, list[tuple[int, Packet]]] = {}  # each with its place in `_heard`
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._camera_paused = threading.Event()
@@ -446,6 +448,7 @@ class Station:
 
     def _hear(self, packet: Packet) -> None:
         with self._changed:
+            self._by_topic.setdefault(packet.topic, []).append((len(self._heard), packet))
             self._heard.append(packet)
             self._changed.notify_all()
 
@@ -468,13 +471,14 @@ class Station:
         """Everything that was answered to this request, in order; to one verb, where given."""
         place = f"edge/cam1/response/{verb}"
         with self._changed:
-            heard = [p for p in self._heard if p.topic.startswith(place)]
-        return [body for packet in heard if (body := _read(packet))["id"] == request_id]
+            topics = [topic for topic in self._by_topic if topic.startswith(place)]
+            heard = sorted(pair for topic in topics for pair in self._by_topic[topic])
+        return [body for _, packet in heard if (body := _read(packet))["id"] == request_id]
 
     def replies(self, topic: str) -> list[dict[str, Any]]:
         """What came to a sender's own address."""
         with self._changed:
-            return [_read(packet) for packet in self._heard if packet.topic == topic]
+            return [_read(packet) for _, packet in self._by_topic.get(topic, ())]
 
     def outcome(self, request_id: str) -> dict[str, Any]:
         def found() -> list[dict[str, Any]]:
@@ -490,7 +494,7 @@ class Station:
     def events(self, *kinds: str) -> list[dict[str, Any]]:
         """The events of these kinds, in order; all without a kind."""
         with self._changed:
-            heard = [_read(p) for p in self._heard if p.topic == TOPICS.model_event]
+            heard = [_read(packet) for _, packet in self._by_topic.get(TOPICS.model_event, ())]
         return [event for event in heard if not kinds or event["type"] in kinds]
 
     def until_event(self, kind: str, **parts: object) -> dict[str, Any]:
@@ -532,6 +536,12 @@ class Station:
 
 
 def _read(packet: Packet) -> dict[str, Any]:
-    read = json.loads(packet.payload)
+    return dict(_parsed(packet.payload))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(payload: bytes) -> dict[str, Any]:
+    """Each frame asks again what was said so far."""
+    read = json.loads(payload)
     assert isinstance(read, dict)
     return read

@@ -11,16 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.courier import wire
 from edge_daemon.courier.child import CourierProcess
-from edge_daemon.courier.landing import Wanted
-from edge_daemon.courier.peers import STEP
+from edge_daemon.courier.election import STEP
 from edge_daemon.courier.site import Neighbour
+from edge_daemon.courier.staging import Wanted
 from edge_daemon.courier.torrent import Torrent, describe, folder_files
 from edge_daemon.models.bundle import read_manifest
 from tests.sim.bundles import make_bundle, noise
@@ -74,12 +74,26 @@ class Station:
     def has_it(self) -> bool:
         return self.progress.phase == "have"
 
+    def on_disk(self, torrent: Torrent) -> list[int]:
+        """The pieces that a courier which begins now would find of a bundle under way."""
+        root = self.store / ".swarm" / torrent.infohash[:32] / torrent.name
+        return [piece for piece in range(torrent.pieces) if _is_there(root, torrent, piece)]
+
     def digest(self, file: str = "weights.pt", ref: str = REF) -> str:
         parsed = BundleRef.parse(ref)
         content = (self.store / parsed.name / parsed.version / file).read_bytes()
         return hashlib.sha256(content).hexdigest()
 
 
+def _is_there(root: Path, torrent: Torrent, piece: int) -> bool:
+    file, at, size = torrent.place_of(piece)
+    with suppress(FileNotFoundError), (root / file.path).open("rb") as content:
+        content.seek(at)
+        return torrent.is_piece(piece, content.read(size))
+    return False
+
+
+NEVER_S = 1e6
 _NOBODY = "127.255.0.1"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ class WebShelf:
     `hang_ups`: so many times a file is broken off at random; `no_ranges`: every answer begins at
     the first byte; `short`: the weights end so many bytes early, without a word; `needs`: the
     header Authorization that is asked for; `moved`: path -> where it is sent on to; `bytes_s`:
-    how fast its line is, 0: as fast as it goes.
+    how fast its line is, 0: as fast as it goes; `most`: path -> so many bytes of it leave in all,
+    and the answer that would give more waits until that is changed, or whoever asked is gone.
     """
 
     def __init__(self, root: Path) -> None:
@@ -36,6 +38,7 @@ class WebShelf:
         self.chance = random.Random(7)
         self.url = ""
         self.bytes_s = 0
+        self.most: dict[str, int] = {}
         self._sending = threading.Lock()
 
     @contextmanager
@@ -90,13 +93,26 @@ class WebShelf:
         with suppress(ConnectionError):  # whoever asked was killed
             for at in range(0, end, 64 << 10):
                 chunk = body[at : min(end, at + (64 << 10))]
-                self._counted(path, len(chunk))
+                while not self._counted(path, len(chunk)):
+                    time.sleep(0.02)
+                    _still_asked(to.connection)
                 to.wfile.write(chunk)
         return None
 
-    def _counted(self, path: str, count: int) -> None:
-        """Bytes that leave; all who ask share `bytes_s`."""
+    def _counted(self, path: str, count: int) -> bool:
+        """Bytes that leave, if they may; all who ask share `bytes_s`."""
         with self._sending:
-            self.sent[path] = self.sent.get(path, 0) + count
+            sent = self.sent.get(path, 0) + count
+            if sent > self.most.get(path, sent):
+                return False
+            self.sent[path] = sent
             if self.bytes_s:
                 time.sleep(count / self.bytes_s)
+            return True
+
+
+def _still_asked(connection: socket.socket) -> None:
+    """Raises ConnectionError where the other end is closed."""
+    with suppress(BlockingIOError):
+        if not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+            raise ConnectionResetError("whoever asked is gone")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.sim.mosquitto import new_mosquitto
+from tests.sim.mosquitto import scratch
 from tests.sim.networks import BadNetwork
 from tests.sim.outage import is_in_order, outage
 
@@ -17,8 +15,8 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 def test_each_request_has_one_effect_and_each_event_comes() -> None:
     """Acknowledgements lost, connections cut, the broker killed and made anew."""
-    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-        reckoning = BadNetwork(Path(folder), broker, Random(3)).run(5)
+    with scratch() as (folder, broker):
+        reckoning = BadNetwork(folder, broker, Random(3)).run(5)
     assert reckoning.faults == []
     assert reckoning.sent > reckoning.requests > 5
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 
-from tests.sim.mosquitto import new_mosquitto
+from tests.sim.mosquitto import scratch
 from tests.sim.proctree import Hold, look, slopes
 from tests.sim.soak import Soak
 from tests.sim.soak_kills import frames_lost
@@ -19,12 +18,8 @@ from tests.sim.soak_plan import Plan, Reckoning
 
 def soaked(plan: Plan) -> Reckoning:
     """What came of it."""
-    with tempfile.TemporaryDirectory(prefix="edk-") as folder, new_mosquitto() as broker:
-        soak = Soak(Path(folder), broker, plan)
-        try:
-            return soak.run()
-        finally:
-            soak.close()
+    with scratch() as (folder, broker), closing(Soak(folder, broker, plan)) as soak:
+        return soak.run()
 
 
 @pytest.mark.broker

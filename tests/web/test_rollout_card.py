@@ -142,13 +142,17 @@ def test_a_person_labels_blind_and_is_told_then(card: Card) -> None:
 
 
 def test_new_disagreements_do_not_move_what_is_about_to_be_pressed(card: Card) -> None:
-    """They wait behind a button; the places change when a person asks for others."""
-    card.roll({"shadow": 1.0, **LASTS}, {"full": True})
+    """They wait behind a button, also when they have pushed the shown ones off the list; the places
+    change when a person asks for others.
+    """
+    rollout = card.roll({"shadow": 1.0, **LASTS}, {"full": True})
     card.open()
     browser = card.browser
+    browser.wait(f"state.rollout && state.rollout.state.rollout === {json.dumps(rollout)}")
     browser.wait("document.querySelectorAll('#disputes figure').length === 6")
     before = card.places()
-    browser.wait("state.rollout.asked.length >= 9")
+    listed = "state.rollout.asked.map(keyOf).includes(keyOf(part))"
+    browser.wait(f"!places.some((part) => {listed})")
     assert card.places() == before
     browser.press("#dispute-more button")
     browser.wait(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped
-from edge_daemon.collecting.places import target_of
+from edge_daemon.collecting.places import Target, target_of
 from edge_daemon.config import Settings
 from edge_daemon.errors import BoxError
-from edge_daemon.frames.copy_places import place_of
+from edge_daemon.frames.copy_places import Place, place_of
 
 
 def check_pictures(settings: Settings) -> list[Finding]:
@@ -19,16 +19,7 @@ def _copies(settings: Settings) -> list[Finding]:
     place = place_of(pictures) if pictures is not None else None
     if place is None:
         return [skipped("copies", "No pictures are copied.")]
-    try:
-        place.open()
-    except BoxError as fault:
-        return [error("copies", f"{_sentence(fault.message)}", fault.hint)]
-    except OSError as fault:
-        told = f"{_sentence(place.name)[:-1]}: {fault.strerror}."
-        return [error("copies", told, "Mount it, or correct results.pictures.copy_to.")]
-    finally:
-        place.close()
-    return [ok("copies", f"{_sentence(place.name)[:-1]} is there.")]
+    return [_opened(place, "copies", "results.pictures.copy_to", "is there")]
 
 
 def _pushed(settings: Settings) -> list[Finding]:
@@ -37,16 +28,20 @@ def _pushed(settings: Settings) -> list[Finding]:
     if collect is None or collect.push is None:
         return []
     target = target_of(collect.push)
+    return [_opened(target, "collect.push", "collect.push.folder", "is where pictures are sent")]
+
+
+def _opened(place: Place | Target, what: str, setting: str, found: str) -> Finding:
+    name = _sentence(place.name)[:-1]
     try:
-        target.open()
+        place.open()
     except BoxError as fault:
-        return [error("collect.push", _sentence(fault.message), fault.hint)]
+        return error(what, _sentence(fault.message), fault.hint)
     except OSError as fault:
-        told = f"{_sentence(target.name)[:-1]}: {fault.strerror}."
-        return [error("collect.push", told, "Mount it, or correct collect.push.folder.")]
+        return error(what, f"{name}: {fault.strerror}.", f"Mount it, or correct {setting}.")
     finally:
-        target.close()
-    return [ok("collect.push", f"{_sentence(target.name)[:-1]} is where pictures are sent.")]
+        place.close()
+    return ok(what, f"{name} {found}.")
 
 
 def _sentence(words: str) -> str:

@@ -14,11 +14,11 @@ from edge_daemon.collecting.formats.dataset import (
     Item,
     Label,
     Labels,
-    unreadable,
+    reading,
 )
 from edge_daemon.core.collecting.split import SPLITS
 from edge_daemon.core.golden import ExpectedBox
-from edge_daemon.documents import DocumentError, read_text
+from edge_daemon.documents import read_text
 
 
 def write(data: Dataset, folder: Path) -> None:
@@ -92,7 +92,7 @@ def _bbox(box: tuple[float, float, float, float]) -> list[float]:
 
 def read(file: Path) -> Labels:
     """One file of annotations. Raises SenderError."""
-    try:
+    with reading(file, "COCO"):
         plain = json.loads(read_text(file, MOST_LABEL_BYTES))
         images = {each["id"]: Path(str(each["file_name"])).name for each in plain["images"]}
         names = {each["id"]: str(each["name"]) for each in plain["categories"]}
@@ -104,14 +104,5 @@ def read(file: Path) -> Labels:
             found = ExpectedBox(names[each["category_id"]], (x, y, x + width, y + height))
             boxes[each["image_id"]].append(found)
         ours = plain.get("info", {}).get("description") == MARKER
-    except (
-        DocumentError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise unreadable(file, "COCO", error) from error
     labels = [Label(name, tuple(boxes[number])) for number, name in images.items()]
     return Labels(labels, is_ours=ours)

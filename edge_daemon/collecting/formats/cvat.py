@@ -15,11 +15,11 @@ from edge_daemon.collecting.formats.dataset import (
     Item,
     Label,
     Labels,
-    unreadable,
+    reading,
 )
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Verdict
-from edge_daemon.documents import DocumentError, read_text
+from edge_daemon.documents import read_text
 
 _VERDICTS = {"ok", "ng"}
 
@@ -112,14 +112,12 @@ def read(file: Path) -> Labels:
     Boxes of several models on one picture are the first one's where nobody has chosen: what a
     person leaves of them is what counts.
     """
-    try:
+    with reading(file, "CVAT for images"):
         text = read_text(file, MOST_LABEL_BYTES)
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
             raise ValueError("it defines entities")
         root = ET.fromstring(text)  # noqa: S314 - entities are refused above
         labels = list(_labels(root))
-    except (DocumentError, ET.ParseError, ValueError, KeyError) as error:
-        raise unreadable(file, "CVAT for images", error) from error
     return Labels(labels, is_ours=root.findtext("meta/source") == MARKER)
 
 

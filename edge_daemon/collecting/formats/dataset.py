@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,10 +112,31 @@ def clipped(box: Box, size: tuple[int, int]) -> Box | None:
     return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
 
 
-def unreadable(file: Path, what: str, error: Exception) -> SenderError:
+@contextmanager
+def reading(file: Path, what: str) -> Iterator[None]:
+    """Around the reading of a file of labels: whatever is wrong with it is a SenderError."""
+    try:
+        yield
+    except DocumentError as error:
+        raise SenderError(f"{file} {error.message}.", hint=error.hint or _AS_EXPORTED) from error
+    except _MALFORMED as error:
+        raise _unreadable(file, what, error) from error
+
+
+_MALFORMED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,  # a number of hundreds of digits
+    SyntaxError,  # XML's
+    RecursionError,
+    OSError,
+)
+
+
+def _unreadable(file: Path, what: str, error: Exception) -> SenderError:
     """A file that is not of this format."""
-    if isinstance(error, DocumentError):
-        return SenderError(f"{file} {error.message}.", hint=error.hint or _AS_EXPORTED)
     why = str(error)
     if isinstance(error, KeyError):
         why = f"{error} is missing"

@@ -20,11 +20,11 @@ from edge_daemon.collecting.formats.dataset import (
     Item,
     Label,
     Labels,
-    unreadable,
+    reading,
 )
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Verdict
-from edge_daemon.documents import DocumentError, read_text
+from edge_daemon.documents import read_text
 
 LOCAL = "/data/local-files/?d=images/"
 """How its local storage names a file below the folder that it serves."""
@@ -124,7 +124,7 @@ def _choice(verdict: str, size: tuple[int, int]) -> dict[str, Any]:
 
 def read(file: Path) -> Labels:
     """A project's export as JSON. Of several annotations the last counts. Raises SenderError."""
-    try:
+    with reading(file, "Label Studio"):
         plain = json.loads(read_text(file, MOST_LABEL_BYTES))
         if not isinstance(plain, list):
             raise ValueError("it is no list of tasks")
@@ -133,15 +133,6 @@ def read(file: Path) -> Labels:
             for each in plain
             if (annotations := [a for a in each["annotations"] if not a.get("was_cancelled")])
         ]
-    except (
-        DocumentError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise unreadable(file, "Label Studio", error) from error
     return Labels(labels)
 
 

@@ -16,12 +16,12 @@ from edge_daemon.collecting.formats.dataset import (
     Dataset,
     Label,
     Labels,
-    unreadable,
+    reading,
 )
 from edge_daemon.core.collecting.split import SPLITS, TRAIN
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Box
-from edge_daemon.documents import DocumentError, dump, parse, read_text
+from edge_daemon.documents import dump, parse, read_text
 
 _NUMBERS = 4
 _MOST_PER_FILE_BYTES = 1 << 20
@@ -71,7 +71,7 @@ def read(file: Path, sizes: Mapping[str, tuple[int, int]]) -> Labels:
     `sizes`: width and height of each picture that is known, by name without its suffix; others
     are passed over.
     """
-    try:
+    with reading(file, "YOLO"):
         text = read_text(file, _MOST_PER_FILE_BYTES)
         plain = parse(text).value
         given = plain["names"]
@@ -85,8 +85,6 @@ def read(file: Path, sizes: Mapping[str, tuple[int, int]]) -> Labels:
             for path in sorted(folder.rglob("*.txt"))
             if path.stem in sizes
         ]
-    except (DocumentError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise unreadable(file, "YOLO", error) from error
     return Labels(labels, is_ours=text.startswith(f"# {MARKER}"))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.core.values import Assignment, Verdict
 
 MOST_WORDS = 256
@@ -31,7 +31,7 @@ class PartTotals:
     causes: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
 
-    def plus(self, told: PartTold) -> PartTotals:
+    def plus(self, told: PartOutcome) -> PartTotals:
         """The tally with one more part."""
         verdict = told.verdict
         return PartTotals(
@@ -87,7 +87,7 @@ class Counter:
         self.counts = kept or Counts(OrderTally(None, None, PartTotals(now_utc)))
         self._look_at_shift(now_utc)
 
-    def add(self, told: PartTold, now_utc: float) -> None:
+    def add(self, told: PartOutcome, now_utc: float) -> None:
         """Count one more part, told now."""
         self.look(told.assignment, now_utc)
         counts = self.counts

@@ -28,9 +28,9 @@ from edge_daemon.core.parts.values import (
     FrameJudged,
     Opened,
     PartEvent,
+    PartOutcome,
     PartReason,
     PartRules,
-    PartTold,
     Seen,
     SplitSet,
     Stopped,
@@ -354,14 +354,14 @@ class PartLedger:
             part.assigned = part.shadow = None
         return found.folded
 
-    def _tell(self, found: Folded, now: float, *, late: bool = False) -> PartTold:
+    def _tell(self, found: Folded, now: float, *, late: bool = False) -> PartOutcome:
         part = self._open.popleft()
         for frame in part.frames:
             self._owners.pop(frame.number, None)
         if part.track is not None and part.track in self._tracks:
             self._tracks[part.track] = None  # followed on, and told: it opens no second part
         first = part.frames[0] if part.frames else None
-        return PartTold(
+        return PartOutcome(
             part=part.number,
             id=part.id,
             by=self._rules.by,

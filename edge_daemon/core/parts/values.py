@@ -190,7 +190,7 @@ class FrameOpinions:
 
 
 @dataclass(frozen=True)
-class PartTold:
+class PartOutcome:
     """The one result of one part. A model and a recipe are named where one judged all of it."""
 
     part: int
@@ -215,4 +215,4 @@ class PartTold:
     looks: tuple[FrameOpinions, ...] = ()  # by frame, while a candidate is tried
 
 
-Told = Union[Opened, PartTold]
+Told = Union[Opened, PartOutcome]

@@ -17,9 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edge_daemon.core.rollout.arm_counts import ArmCounts
 from edge_daemon.core.rollout.betting import BLOCKS, block_of
 from edge_daemon.core.rollout.plan import OVERALL
-from edge_daemon.core.rollout.values import Arm, Assigned, Outcome, Pair
+from edge_daemon.core.rollout.values import Outcome, Pair
 from edge_daemon.core.values import Verdict
 
 RULE_VERSION = 1
@@ -129,21 +130,17 @@ class SliceCounts:
         return self.blocks[block]
 
 
-class Evidence:
+class Evidence(ArmCounts):
     """All counts of one rollout. `slices`: the names that the plan gives; others are ignored."""
 
     def __init__(self, slices: Iterable[str] = ()) -> None:
+        super().__init__()
         self.slices: dict[str, SliceCounts] = {name: SliceCounts() for name in (OVERALL, *slices)}
-        self.arms: dict[float, tuple[int, int]] = {}
-        """By declared share: draws, and those of them that went to the candidate."""
-        self.last_draw: float | None = None
-        self.misassigned = 0
-        """Draws that did not give the arm that they had to."""
 
     def add(self, pair: Pair, *, counts_arm: bool = True) -> Place:
         """Count one pair, once. `counts_arm`: false where all units are counted by `count_arms`."""
         if counts_arm:
-            self._count_arm(pair.assigned)
+            self.assign(pair.assigned)
         blocks = tuple(
             (name, self.slices[name].add(pair.outcome)) for name in self._of(pair.slices)
         )
@@ -166,26 +163,11 @@ class Evidence:
         for name in self._of(slices):
             self.slices[name].lost += 1
 
-    def count_arms(self, share: float, units: int, candidates: int) -> None:
-        """So many units more were drawn by this share, whether there is a pair of them or not."""
-        before = self.arms.get(share, (0, 0))
-        self.arms[share] = (before[0] + units, before[1] + candidates)
-
     def _of(self, slices: Iterable[str]) -> Iterator[str]:
         yield OVERALL
         for name in dict.fromkeys(slices):
             if name in self.slices and name != OVERALL:
                 yield name
-
-    def _count_arm(self, assigned: Assigned) -> None:
-        """Parts of one order or span have one draw between them, so they count once."""
-        if assigned.draw == self.last_draw:
-            return
-        self.last_draw = assigned.draw
-        parts, candidates = self.arms.get(assigned.share, (0, 0))
-        is_candidate = assigned.arm is Arm.CANDIDATE
-        self.arms[assigned.share] = (parts + 1, candidates + is_candidate)
-        self.misassigned += is_candidate != (assigned.draw < assigned.share)
 
     # ----------------------------------------------------------------------- written and read
 

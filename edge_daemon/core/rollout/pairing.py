@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from edge_daemon.core.parts.arms import as_opinion, in_box, view_of
 from edge_daemon.core.parts.fold import fold
-from edge_daemon.core.parts.values import FrameOpinions, PartRules, PartTold
+from edge_daemon.core.parts.values import FrameOpinions, PartOutcome, PartRules
+from edge_daemon.core.rollout.arm_counts import ArmCounts
 from edge_daemon.core.rollout.membership import UnitTraits, largest_area, local_hour, slice_names
 from edge_daemon.core.rollout.opinions import both
-from edge_daemon.core.rollout.values import Arm, Assigned, Opinion, Pair, SliceRule, Split, UnitKind
+from edge_daemon.core.rollout.values import Assigned, Opinion, Pair, SliceRule, Split, UnitKind
 from edge_daemon.core.values import Judged
 
 MOST_FRAMES = 2048
@@ -58,7 +59,7 @@ class Covered:
 
 
 @dataclass
-class Coverage:
+class Coverage(ArmCounts):
     """How many units both saw of those that were drawn, in all and by slice.
 
     What was not measured is in no slice.
@@ -66,22 +67,6 @@ class Coverage:
 
     whole: Covered = field(default_factory=Covered)
     slices: dict[str, Covered] = field(default_factory=dict)
-    arms: dict[float, tuple[int, int]] = field(default_factory=dict)
-    """By declared share: draws, and the candidate's of them; of units without a pair too, because
-    the candidate sees all of its own and only some of the others."""
-    misassigned: int = 0
-    """Draws that did not give the arm that they had to."""
-    _last_draw: float | None = None
-
-    def assign(self, assigned: Assigned) -> None:
-        """One unit that is over; parts of one order or span have one draw between them."""
-        if assigned.draw == self._last_draw:
-            return
-        self._last_draw = assigned.draw
-        units, candidates = self.arms.get(assigned.share, (0, 0))
-        is_candidate = assigned.arm is Arm.CANDIDATE
-        self.arms[assigned.share] = (units + 1, candidates + is_candidate)
-        self.misassigned += is_candidate != (assigned.draw < assigned.share)
 
     def add(self, names: Sequence[str], *, is_paired: bool) -> None:
         """One unit that is over."""
@@ -125,7 +110,7 @@ class Pairing:
         span, self._span = tuple(self._span), []
         return self._paired(span) if span else None
 
-    def part(self, told: PartTold) -> Pair | None:
+    def part(self, told: PartOutcome) -> Pair | None:
         """The pair of a part, where both saw enough of it."""
         assigned = told.assigned
         if assigned is None or assigned.rollout != self.split.rollout:

@@ -6,7 +6,7 @@ const DECISION = { wait: ["Gathering evidence", "busy"], hold: ["Waits for you",
 const ENDED = { rollout_completed: ["Completed", "good"], rollout_stopped: ["Stopped", "bad"] };
 const PLACES = 6;
 /* Parts as they stand in their places: what a person is about to press never moves. */
-let asked = [], skipped = new Set(), askedOf = "", labelling = "";
+let places = [], skipped = new Set(), placesOf = "", labelling = "";
 
 const percent = (share) => `${(100 * share).toFixed(share && share < 0.1 ? 1 : 0)} %`;
 const power = (log10) => log10 < 0.05 ? "none" : `10^${log10.toFixed(1)}`;
@@ -126,15 +126,16 @@ function decideRollout(verb, rollout, model) {
 const keyOf = (part) => `${part.boot} ${part.part}`;
 const nameOf = (part) => part.id || `Part ${part.part}`;
 
-/** Places keep their part until somebody asks for others; an answered one shows what was said. */
+/** Places keep their part until somebody asks for others, also when newer ones push it off the list; an answered one shows what was said. */
 function renderDisputes(line, now) {
-  if (askedOf !== now.rollout) { askedOf = now.rollout; asked = []; skipped = new Set(); }
-  const shown = new Map([...line.asked, ...line.answered].map((part) => [keyOf(part), part]));
-  asked = asked.filter((key) => shown.has(key));
+  if (placesOf !== now.rollout) { placesOf = now.rollout; places = []; skipped = new Set(); }
+  const told = new Map([...line.asked, ...line.answered].map((part) => [keyOf(part), part]));
+  places = places.map((part) => told.get(keyOf(part)) || part);
+  const isPlaced = (part) => places.some((each) => keyOf(each) === keyOf(part));
   const fresh = [...line.asked].sort((a, b) => skipped.has(keyOf(a)) - skipped.has(keyOf(b)));
-  for (const part of fresh) if (asked.length < PLACES && !asked.includes(keyOf(part))) asked.push(keyOf(part));
-  const places = asked.map((key) => shown.get(key)), others = line.answered.filter((part) => !asked.includes(keyOf(part)));
-  const waiting = line.asked.filter((part) => !asked.includes(keyOf(part))).length, missing = now.labels.missing;
+  for (const part of fresh) if (places.length < PLACES && !isPlaced(part)) places.push(part);
+  const others = line.answered.filter((part) => !isPlaced(part)), missing = now.labels.missing;
+  const waiting = line.asked.filter((part) => !isPlaced(part)).length;
   const open = places.filter((part) => !part.truth).length;
   fill("dispute-note", [disputeNote(line, missing, open)]);
   show("disputes", places.length > 0);
@@ -170,8 +171,8 @@ function disputeNote(line, missing, open) {
 
 /** Others instead of these; who cannot tell what a part is passes it over. */
 function moreDisputes() {
-  for (const key of asked) skipped.add(key);
-  asked = [];
+  for (const part of places) skipped.add(keyOf(part));
+  places = [];
   $("disputes").dataset.key = "";
   render();
 }

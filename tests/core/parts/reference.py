@@ -17,8 +17,8 @@ from edge_daemon.core.parts.values import (
     FrameFollowed,
     FrameJudged,
     PartEvent,
+    PartOutcome,
     PartRules,
-    PartTold,
     Stopped,
     Ticked,
     Triggered,
@@ -40,7 +40,7 @@ class Line:
     late: bool
 
     @classmethod
-    def of(cls, told: PartTold) -> Line:
+    def of(cls, told: PartOutcome) -> Line:
         reason = None if told.reason is None else told.reason.value
         causes = frozenset(told.causes)
         found = (told.verdict.value, reason, causes, told.frames, told.sha256, told.late)

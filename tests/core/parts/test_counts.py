@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from edge_daemon.core.parts.counts import MOST_WORDS, OTHERS, Counter, shift_start
-from edge_daemon.core.parts.values import By, PartReason, PartTold
+from edge_daemon.core.parts.values import By, PartOutcome, PartReason
 from edge_daemon.core.values import Assignment, Verdict
 
 DAY = 1_780_012_800.0  # midnight in UTC
@@ -28,8 +28,8 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def part(verdict: Verdict, *causes: str, made: Assignment = FIRST) -> PartTold:
-    told = PartTold(
+def part(verdict: Verdict, *causes: str, made: Assignment = FIRST) -> PartOutcome:
+    told = PartOutcome(
         *(0, None, By.FRAME, verdict, None, causes, (0,), None, None, None, None, None),
         made,
         None,

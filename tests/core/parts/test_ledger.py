@@ -19,9 +19,9 @@ from edge_daemon.core.parts.values import (
     FrameJudged,
     Opened,
     PartEvent,
+    PartOutcome,
     PartReason,
     PartRules,
-    PartTold,
     Seen,
     Stopped,
     Ticked,
@@ -55,18 +55,18 @@ class Scenario:
         self.ledger = PartLedger(rules)
         self.by = rules.by
         self.events: list[PartEvent] = []
-        self.told: list[PartTold] = []
+        self.told: list[PartOutcome] = []
         self.steps: list[list[Line]] = []
         self.answers: list[Opened] = []
         self.t = 0.0
         self.frames = 0
         self.at: dict[int, float] = {}
 
-    def take(self, event: PartEvent) -> list[PartTold]:
+    def take(self, event: PartEvent) -> list[PartOutcome]:
         found = self.ledger.take(event)
         self.events.append(event)
         self.answers += [each for each in found if isinstance(each, Opened)]
-        results = [each for each in found if isinstance(each, PartTold)]
+        results = [each for each in found if isinstance(each, PartOutcome)]
         self.told += results
         self.steps.append([Line.of(each) for each in results])
         self.t += 0.1
@@ -74,7 +74,7 @@ class Scenario:
 
     def trigger(
         self, id_: str | None, at: float | None = None, *, has_waited: bool = False
-    ) -> list[PartTold]:
+    ) -> list[PartOutcome]:
         when = self.t if at is None else at
         triggered = Triggered(id_, Instant(when, 1e9 + when), self.t, LINE)
         return self.take(replace(triggered, has_waited=has_waited))
@@ -98,26 +98,26 @@ class Scenario:
 
     def judge(
         self, frame: int, verdict: Verdict = OK, *causes: str, by: BundleRef = OLD
-    ) -> list[PartTold]:
+    ) -> list[PartOutcome]:
         return self.take(FrameJudged(self.verdict(frame, verdict, *causes, by=by), self.t))
 
     def follow(
         self, *seen: tuple[int, Verdict], left: Sequence[int] = (), by: BundleRef = OLD
-    ) -> list[PartTold]:
+    ) -> list[PartOutcome]:
         judged = self.verdict(self.frames, OK, by=by)
         self.frames += 1
         marks = tuple(Seen(track, verdict, ("scratch",)) for track, verdict in seen)
         return self.take(FrameFollowed(judged, marks, tuple(left), self.t))
 
-    def tick(self, after_s: float = 0.0, until: float | None = None) -> list[PartTold]:
+    def tick(self, after_s: float = 0.0, until: float | None = None) -> list[PartOutcome]:
         self.t += after_s
         return self.take(Ticked(self.t, self.t if until is None else until))
 
-    def stop(self) -> list[PartTold]:
+    def stop(self) -> list[PartOutcome]:
         return self.take(Stopped(self.t))
 
 
-def only(told: Sequence[PartTold]) -> PartTold:
+def only(told: Sequence[PartOutcome]) -> PartOutcome:
     (one,) = told
     return one
 

@@ -24,8 +24,8 @@ from tests.sim.fleet_metadata import (
     Publisher,
     Reader,
     Tampered,
-    keeper_of,
     moment,
+    monitor_of,
     reader_of,
     refused,
     stolen_online_key,
@@ -51,18 +51,18 @@ def test_arbitrary_software(publisher: Publisher, reader: Reader, tmp_path: Path
 
 def test_a_campaign_that_nobody_listed(publisher: Publisher, reader: Reader) -> None:
     reader.refresh()
-    keeper = keeper_of(reader)
-    assert keeper.why_not(MADE.id, digest(MADE)) == ""
+    monitor = monitor_of(reader)
+    assert monitor.why_not(MADE.id, digest(MADE)) == ""
     changed = campaign(sha256="0" * 64)
-    assert "none of the campaigns" in keeper.why_not(changed.id, digest(changed))
+    assert "none of the campaigns" in monitor.why_not(changed.id, digest(changed))
 
 
 def test_replayed_campaign(publisher: Publisher, reader: Reader) -> None:
     """An old one is no longer listed once there is a newer one, and cannot be listed again."""
     publisher.start(NEXT)
     reader.refresh()
-    keeper = keeper_of(reader)
-    assert "none of the campaigns" in keeper.why_not(MADE.id, digest(MADE))
+    monitor = monitor_of(reader)
+    assert "none of the campaigns" in monitor.why_not(MADE.id, digest(MADE))
     with pytest.raises(SenderError, match="has serial 119"):
         publisher.repository.stage_campaign(MADE.id, MADE.serial, canonical(MADE), publisher.now)
 
@@ -186,8 +186,8 @@ def test_expired_timestamp(publisher: Publisher, reader: Reader) -> None:
     frozen = reader.mirror
     reader.clock.advance(DAY)
     refused(reader, "it has expired", frozen)
-    keeper = keeper_of(reader)
-    assert keeper.why_not(MADE.id, digest(MADE)).startswith("no fresh word since")
+    monitor = monitor_of(reader)
+    assert monitor.why_not(MADE.id, digest(MADE)).startswith("no fresh word since")
 
 
 @pytest.mark.parametrize("role", ["snapshot", "targets", "campaigns"])

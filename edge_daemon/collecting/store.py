@@ -25,7 +25,7 @@ from edge_daemon.core.collecting.alike import PictureDescriptor, Recent
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.quota import goes_first
 from edge_daemon.core.collecting.reasons import Why
-from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.host.disk import write_whole
 
 _DAY_S = 86_400.0
@@ -48,7 +48,7 @@ class RetentionLimits:
 
 
 @dataclass
-class _Kept:
+class _StoredPicture:
     """One picture on the disk."""
 
     path: str  # below the folder
@@ -68,7 +68,7 @@ class Overruled:
     part: int
 
 
-class Shelf:
+class CollectionStore:
     """The collector's folder. `told` and `overruled` may be called by any thread and never wait;
     all else by one thread at a time. Raises OSError.
 
@@ -92,9 +92,9 @@ class Shelf:
         self._boot, self._utc, self._by_frame = boot, utc, by_frame
         self.borrow: Callable[[Overruled], tuple[Record, bytes] | None] = lambda _: None
         self.facts: Callable[[], Mapping[str, int]] = dict
-        self._inbox: deque[PartTold | Overruled | Inclusion] = deque(maxlen=_MOST_TOLD)
+        self._inbox: deque[PartOutcome | Overruled | Inclusion] = deque(maxlen=_MOST_TOLD)
         self._told: OrderedDict[str, PartResult] = OrderedDict()  # by unit, of pictures to come
-        self._kept: dict[str, _Kept] | None = None  # by name
+        self._kept: dict[str, _StoredPicture] | None = None  # by name
         self._order: dict[Why, list[str]] = {}  # sorted, the oldest first
         self._bytes: dict[Why, int] = {}
         self._units: dict[tuple[str, str], str] = {}  # boot and unit -> name
@@ -114,7 +114,7 @@ class Shelf:
 
     # ------------------------------------------------------------------ any thread
 
-    def told(self, parts: Iterable[PartTold]) -> None:
+    def told(self, parts: Iterable[PartOutcome]) -> None:
         """Results of parts; they are written beside their pictures later."""
         self._inbox.extend(parts)
 
@@ -185,7 +185,7 @@ class Shelf:
 
     # ------------------------------------------------------------------ results of parts
 
-    def _hear(self, word: PartTold | Overruled | Inclusion) -> None:
+    def _hear(self, word: PartOutcome | Overruled | Inclusion) -> None:
         if isinstance(word, Overruled):
             self._overrule(word)
         elif isinstance(word, Inclusion):
@@ -208,7 +208,7 @@ class Shelf:
         while len(self._told) > _MOST_TOLD:
             self._told.popitem(last=False)
 
-    def _unit_of(self, part: PartTold) -> str | None:
+    def _unit_of(self, part: PartOutcome) -> str | None:
         if self._by_frame:
             return str(part.frames[0]) if part.frames else None
         return str(part.part)
@@ -293,7 +293,7 @@ class Shelf:
         why, name = record.leading, record.name
         units = tuple(each.unit for each in record.parts)
         parts = tuple(each.told.part for each in record.parts if each.told is not None)
-        held = _Kept(record.picture, why, record.utc, size, units, record.boot, parts)
+        held = _StoredPicture(record.picture, why, record.utc, size, units, record.boot, parts)
         self._kept[name] = held
         self._bytes[why] = self._bytes.get(why, 0) + size
         order = self._order.setdefault(why, [])
@@ -314,7 +314,7 @@ class Shelf:
             if self._parts.get((gone.boot, part)) == name:
                 del self._parts[gone.boot, part]
 
-    def _opened(self) -> dict[str, _Kept]:
+    def _opened(self) -> dict[str, _StoredPicture]:
         """What an earlier life, or another hand, left in the folder."""
         if self._kept is None:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -329,7 +329,7 @@ class Shelf:
                 )
         return self._kept
 
-    def _count_again(self, kept: Mapping[str, _Kept]) -> None:
+    def _count_again(self, kept: Mapping[str, _StoredPicture]) -> None:
         """Pictures that a command has purged take no room any more."""
         if self._utc() - self._counted_at < _COUNT_S:
             return

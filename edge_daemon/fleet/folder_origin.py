@@ -27,21 +27,21 @@ from edge_daemon.models.versions import equal_to, is_version, order_of
 from edge_daemon.sources.choice import FILES, VERSIONS
 
 
-class ShelfOrigin:
+class FolderOrigin:
     """Implements `Origin`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def put(self, package: Package, tell: Tell) -> Published:
-        shelf = self._root / package.ref.name
+        folder = self._root / package.ref.name
         try:
-            shelf.mkdir(parents=True, exist_ok=True)
-            with _alone(shelf):
-                return self._put(package, shelf, tell)
+            folder.mkdir(parents=True, exist_ok=True)
+            with _alone(folder):
+                return self._put(package, folder, tell)
         except OSError as error:
             raise BoxError(
-                f"{error.filename or shelf} cannot be written: {error.strerror or error}.",
+                f"{error.filename or folder} cannot be written: {error.strerror or error}.",
                 hint="Free space there, and let this user write there. Then publish it again: "
                 "it goes on where it stopped.",
             ) from error
@@ -57,22 +57,22 @@ class ShelfOrigin:
                 hint="Free space there, and let this user write there.",
             ) from error
 
-    def _put(self, package: Package, shelf: Path, tell: Tell) -> Published:
-        place = shelf / package.ref.version
-        _refuse_other(package, shelf)
+    def _put(self, package: Package, folder: Path, tell: Tell) -> Published:
+        place = folder / package.ref.version
+        _refuse_other(package, folder)
         is_new, sent = not place.exists(), 0
         if is_new:
-            sent = self._write(package, shelf, tell)
+            sent = self._write(package, folder, tell)
         else:
             _refuse_damaged(package, place)
             tell(package.size, package.size)
-        _list_version(shelf, package.ref)
+        _list_version(folder, package.ref)
         return Published(str(place), is_new, sent)
 
-    def _write(self, package: Package, shelf: Path, tell: Tell) -> int:
+    def _write(self, package: Package, folder: Path, tell: Tell) -> int:
         """Bytes that were not there yet."""
         ref = package.ref
-        unfinished = shelf / f".{ref.version}.{package.manifest.sha256[:16]}"
+        unfinished = folder / f".{ref.version}.{package.manifest.sha256[:16]}"
         sent = 0
         for piece in package.pieces:
             target = unfinished / piece.path
@@ -81,33 +81,33 @@ class ShelfOrigin:
         if package.manifest.weights.is_folder:
             listed = "".join(f"{piece.path}\n" for piece in package.pieces)
             write_durably(unfinished / FILES, listed.encode())
-        for folder in {(unfinished / piece.path).parent for piece in package.pieces}:
-            sync_folder(folder)
-        unfinished.rename(shelf / ref.version)
-        sync_folder(shelf)
+        for each in {(unfinished / piece.path).parent for piece in package.pieces}:
+            sync_folder(each)
+        unfinished.rename(folder / ref.version)
+        sync_folder(folder)
         return sent
 
 
 @contextmanager
-def _alone(shelf: Path) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[None]:
     """One publisher at a time, on any machine that mounts it."""
-    with (shelf / ".publishing").open("ab") as file:
+    with (folder / ".publishing").open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BoxError(
-                f"Somebody else publishes into {shelf} now.", hint="Wait until it has ended."
+                f"Somebody else publishes into {folder} now.", hint="Wait until it has ended."
             ) from error
         yield
 
 
-def _refuse_other(package: Package, shelf: Path) -> None:
+def _refuse_other(package: Package, folder: Path) -> None:
     ref = package.ref
-    there = [each.name for each in visible_folders(shelf) if (each / MANIFEST_FILE).exists()]
+    there = [each.name for each in visible_folders(folder) if (each / MANIFEST_FILE).exists()]
     for version in sorted(equal_to(ref.version, there) & set(there)):
-        content = (shelf / version / MANIFEST_FILE).read_bytes()
+        content = (folder / version / MANIFEST_FILE).read_bytes()
         if hashlib.sha256(content).hexdigest() != package.manifest.sha256:
-            raise another(str(shelf), BundleRef(ref.name, version))
+            raise another(str(folder), BundleRef(ref.name, version))
 
 
 def _refuse_damaged(package: Package, place: Path) -> None:
@@ -152,13 +152,13 @@ def _opened(target: Path) -> BinaryIO:
     return os.fdopen(os.open(target, flags, 0o644), "r+b")
 
 
-def _list_version(shelf: Path, ref: BundleRef) -> None:
+def _list_version(folder: Path, ref: BundleRef) -> None:
     """What a web server says it has; a version that somebody took out of the list stays out."""
-    file = shelf / VERSIONS
+    file = folder / VERSIONS
     if file.exists():
         listed = [line.strip() for line in file.read_text(errors="replace").splitlines()]
     else:
-        listed = [each.name for each in visible_folders(shelf) if (each / MANIFEST_FILE).exists()]
+        listed = [each.name for each in visible_folders(folder) if (each / MANIFEST_FILE).exists()]
     versions = sorted({ref.version, *filter(is_version, listed)}, key=order_of)
     content = "".join(f"{version}\n" for version in versions).encode()
     if not file.exists() or file.read_bytes() != content:

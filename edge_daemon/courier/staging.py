@@ -1,4 +1,5 @@
-"""The folder beside the store where a bundle grows, and its way in through the store's door.
+"""The staging area: a folder beside the store that a bundle is fetched into, and the way from there
+through the store's door.
 
 <store>/.swarm/<infohash>/<version>/…    at its full size from the beginning; a cut one goes on
 <store>/.swarm/<infohash>.torrent        what the swarm was told
@@ -54,13 +55,13 @@ def is_there(store: Store, wanted: Wanted) -> bool:
     return True
 
 
-class Landing:
-    """One bundle; `folder` holds the folder that is called like its version."""
+class StagingArea:
+    """That of one bundle; `folder` holds the folder that is called like its version."""
 
-    def __init__(self, place: Path, wanted: Wanted) -> None:
-        self._place, self._wanted = place, wanted
-        self.folder = place / wanted.infohash[:32]
-        self._note = place / f"{wanted.infohash[:32]}.torrent"
+    def __init__(self, above: Path, wanted: Wanted) -> None:
+        self._above, self._wanted = above, wanted
+        self.folder = above / wanted.infohash[:32]
+        self._note = above / f"{wanted.infohash[:32]}.torrent"
 
     def known(self) -> Torrent | None:
         """What the swarm was told before, if that is there."""
@@ -79,7 +80,7 @@ class Landing:
         root = self.folder / torrent.name
         sizes = {root / file.path: file.size for file in torrent.files}
         self._forget_others()
-        disk = os.statvfs(self._place)
+        disk = os.statvfs(self._above)
         free = (disk.f_bavail if os.geteuid() else disk.f_bfree) * disk.f_frsize
         needed = sum(size - _taken(path) for path, size in sizes.items()) + torrent.size
         if free < needed + SPARE_BYTES:
@@ -125,15 +126,15 @@ class Landing:
 
     def _forget_others(self) -> None:
         """Of an earlier campaign: nobody goes on with it."""
-        for path in self._place.iterdir():
+        for path in self._above.iterdir():
             if path not in (self.folder, self._note):
                 with suppress(OSError):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextmanager
-def landing(store: Path, wanted: Wanted) -> Iterator[Landing]:
-    """The place for one bundle; one courier at a time works in a store.
+def staging_area(store: Path, wanted: Wanted) -> Iterator[StagingArea]:
+    """That of one bundle; one courier at a time works in a store.
 
     Raises BoxError where another one does, or the store cannot be written.
     """
@@ -141,8 +142,8 @@ def landing(store: Path, wanted: Wanted) -> Iterator[Landing]:
         "Another station of this box fetches into the same store.",
         hint="Wait: what it brings is there for both.",
     )
-    with alone_in(store, _PLACE, busy) as place:
-        yield Landing(place, wanted)
+    with alone_in(store, _PLACE, busy) as above:
+        yield StagingArea(above, wanted)
 
 
 def _taken(path: Path) -> int:

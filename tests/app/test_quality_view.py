@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.app.quality_shown import people, recalled
+from edge_daemon.app.quality_view import people, recalled
 from edge_daemon.core.rollout.audit import sampled
 from edge_daemon.core.values import Verdict
 from edge_daemon.host.journal import Entry

@@ -64,7 +64,7 @@ COLLECTED = Wording(
 )
 
 
-class KeptPictures:
+class PictureLosses:
     """Looks once a second; the first loss is reported at once, then a count now and then."""
 
     def __init__(

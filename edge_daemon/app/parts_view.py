@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from edge_daemon.app.part_results import PartResults
 from edge_daemon.app.resources import Resources
-from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.messaging import part_payloads, payloads
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.parts.line import PartLine as Line
 from edge_daemon.web.state import PartLine, PartsLine, raw
 
 
-class PartsShown:
+class PartsView:
     """The newest parts and the counts; asked by the page's thread."""
 
     def __init__(self, resources: Resources, results: PartResults, line: Line) -> None:
@@ -19,7 +19,7 @@ class PartsShown:
         self._by = settings.by if settings is not None else ""
         self._results, self._line = results, line
 
-    def audited(self) -> tuple[PartTold, ...]:
+    def audited(self) -> tuple[PartOutcome, ...]:
         """Passed parts that a person is to look at, newest first."""
         return self._results.audited
 
@@ -33,7 +33,7 @@ class PartsShown:
         )
 
 
-def _line(told: PartTold) -> PartLine:
+def _line(told: PartOutcome) -> PartLine:
     came = told.triggered or told.captured
     return PartLine(
         part=told.part,

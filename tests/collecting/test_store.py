@@ -11,7 +11,7 @@ import pytest
 
 from edge_daemon.collecting.catalogue import Catalogue
 from edge_daemon.collecting.record import Record, ShownPart, name_of, read, written
-from edge_daemon.collecting.shelf import Overruled, RetentionLimits, Shelf
+from edge_daemon.collecting.store import CollectionStore, Overruled, RetentionLimits
 from edge_daemon.core.collecting.alike import PictureDescriptor
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.quota import shares
@@ -43,9 +43,9 @@ def opened(
     utc: float = UTC,
     boot: str = "b1",
     by_frame: bool = True,
-) -> Shelf:
+) -> CollectionStore:
     keeping = RetentionLimits(quota, shares(wanted, 0.5), days, alike_bits=None)
-    made = Shelf(folder, keeping, boot, lambda: utc, by_frame=by_frame)
+    made = CollectionStore(folder, keeping, boot, lambda: utc, by_frame=by_frame)
     made.tend()
     return made
 
@@ -70,9 +70,9 @@ def test_a_kill_at_any_point_leaves_whole_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     """Each file operation in turn is the last one of a life; the next life finds whole pairs."""
-    shelf = opened(tmp_path, quota=4 * 1400)
+    store = opened(tmp_path, quota=4 * 1400)
     for frame in range(3):
-        shelf.keep(record(frame), CONTENT, LOOK)
+        store.keep(record(frame), CONTENT, LOOK)
     left = step
 
     def dies(real: object) -> object:
@@ -89,8 +89,8 @@ def test_a_kill_at_any_point_leaves_whole_pictures(
     monkeypatch.setattr(Path, "write_bytes", dies(Path.write_bytes))
     monkeypatch.setattr(Path, "unlink", dies(Path.unlink))
     try:
-        shelf.keep(record(3), CONTENT, LOOK)
-        shelf.keep(record(4), CONTENT, LOOK)
+        store.keep(record(3), CONTENT, LOOK)
+        store.keep(record(4), CONTENT, LOOK)
     except Killed:
         pass
     monkeypatch.undo()
@@ -107,21 +107,21 @@ def test_a_kill_at_any_point_leaves_whole_pictures(
 
 def test_rare_reasons_keep_their_part_of_the_quota(tmp_path: Path) -> None:
     """Rejects come in hundreds, disagreements in dozens: none of these goes."""
-    shelf = opened(tmp_path, quota=40_000, wanted=[Why.NG, Why.DISAGREEMENT])
+    store = opened(tmp_path, quota=40_000, wanted=[Why.NG, Why.DISAGREEMENT])
     for frame in range(200):
-        shelf.keep(record(frame, Why.DISAGREEMENT if frame < 10 else Why.NG), CONTENT, LOOK)
+        store.keep(record(frame, Why.DISAGREEMENT if frame < 10 else Why.NG), CONTENT, LOOK)
     kept = [each.record.leading for each in Catalogue(tmp_path)]
     assert kept.count(Why.DISAGREEMENT) == 10
     size = sum(path.stat().st_size for path in tmp_path.glob("*/*"))
     assert 35_000 < size <= 40_000
-    assert shelf.removed == 200 - len(kept)
-    shelf.close()
+    assert store.removed == 200 - len(kept)
+    store.close()
     assert Catalogue(tmp_path).since_utc > UTC + 10, "estimates begin after what has gone"
 
 
 def test_old_pictures_go_with_all_that_lies_beside_them(tmp_path: Path) -> None:
-    shelf = opened(tmp_path)
-    shelf.keep(record(1), CONTENT, LOOK)
+    store = opened(tmp_path)
+    store.keep(record(1), CONTENT, LOOK)
     (picture,) = tmp_path.glob("*/*.jpg")
     picture.with_suffix(".truth.json").write_text("{}")
     opened(tmp_path, days=1, utc=UTC + 2 * 86_400)
@@ -131,13 +131,13 @@ def test_old_pictures_go_with_all_that_lies_beside_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", ["picture", "result"])
 def test_the_result_of_a_part_joins_its_picture(tmp_path: Path, first: str) -> None:
     """Whichever comes first, and also where the part is more than one frame."""
-    shelf = opened(tmp_path, by_frame=False)
+    store = opened(tmp_path, by_frame=False)
     if first == "result":
-        shelf.told([told(7, 4, 5, serial="SN-7")])
-        shelf.tend()
-    shelf.keep(record(5, unit="7"), CONTENT, LOOK)
-    shelf.told([told(7, 4, 5, serial="SN-7"), told(8, 6)])
-    shelf.tend()
+        store.told([told(7, 4, 5, serial="SN-7")])
+        store.tend()
+    store.keep(record(5, unit="7"), CONTENT, LOOK)
+    store.told([told(7, 4, 5, serial="SN-7"), told(8, 6)])
+    store.tend()
     (each,) = Catalogue(tmp_path)
     (part,) = each.record.parts
     assert part.told is not None
@@ -146,10 +146,10 @@ def test_the_result_of_a_part_joins_its_picture(tmp_path: Path, first: str) -> N
 
 def test_an_overruled_part_becomes_rare(tmp_path: Path) -> None:
     """By its boot and number, also after a restart."""
-    shelf = opened(tmp_path)
-    shelf.keep(record(3, Why.AUDIT), CONTENT, LOOK)
-    shelf.told([told(3, 3)])
-    shelf.tend()
+    store = opened(tmp_path)
+    store.keep(record(3, Why.AUDIT), CONTENT, LOOK)
+    store.told([told(3, 3)])
+    store.tend()
     later = opened(tmp_path, boot="b2")
     later.overruled(Overruled("b1", 3))
     later.tend()
@@ -159,30 +159,30 @@ def test_an_overruled_part_becomes_rare(tmp_path: Path) -> None:
 
 
 def test_an_overruled_part_without_a_picture_is_borrowed(tmp_path: Path) -> None:
-    shelf = opened(tmp_path)
-    shelf.borrow = lambda word: (record(word.part, Why.OVERRULED, boot=word.boot), CONTENT)
-    shelf.overruled(Overruled("b0", 12))
-    shelf.tend()
+    store = opened(tmp_path)
+    store.borrow = lambda word: (record(word.part, Why.OVERRULED, boot=word.boot), CONTENT)
+    store.overruled(Overruled("b0", 12))
+    store.tend()
     assert [(each.record.boot, each.record.frame) for each in Catalogue(tmp_path)] == [("b0", 12)]
 
 
 def test_a_later_reason_raises_the_probability(tmp_path: Path) -> None:
     """The picture of a part that was drawn stays; how likely that was is known at the end."""
-    shelf = opened(tmp_path, by_frame=False)
-    shelf.keep(record(3, Why.NG, unit="7"), CONTENT, LOOK)
-    shelf.chosen_anew(Inclusion("7", 0.1, 1.0, (Why.NG, Why.AUDIT), Why.NG))
-    shelf.tend()
+    store = opened(tmp_path, by_frame=False)
+    store.keep(record(3, Why.NG, unit="7"), CONTENT, LOOK)
+    store.chosen_anew(Inclusion("7", 0.1, 1.0, (Why.NG, Why.AUDIT), Why.NG))
+    store.tend()
     (each,) = Catalogue(tmp_path)
     assert each.record.parts[0].reasons == (Why.NG, Why.AUDIT)
 
 
 def test_a_later_reason_waits_for_the_picture(tmp_path: Path) -> None:
     """The thread that writes is behind: nothing is forgotten meanwhile."""
-    shelf = opened(tmp_path, by_frame=False)
-    shelf.chosen_anew(Inclusion("7", 0.1, 1.0, (Why.NG, Why.AUDIT), Why.NG))
-    shelf.tend()
+    store = opened(tmp_path, by_frame=False)
+    store.chosen_anew(Inclusion("7", 0.1, 1.0, (Why.NG, Why.AUDIT), Why.NG))
+    store.tend()
     low = replace(record(3, Why.NG, unit="7").parts[0], probability=0.2)
-    shelf.keep(replace(record(3, Why.NG, unit="7"), parts=(low,)), CONTENT, LOOK)
+    store.keep(replace(record(3, Why.NG, unit="7"), parts=(low,)), CONTENT, LOOK)
     (each,) = Catalogue(tmp_path)
     assert each.record.parts[0].reasons == (Why.NG, Why.AUDIT)
     assert each.record.parts[0].probability == 1.0
@@ -190,14 +190,14 @@ def test_a_later_reason_waits_for_the_picture(tmp_path: Path) -> None:
 
 def test_what_others_take_away_is_no_fault(tmp_path: Path) -> None:
     """A person or a purge has removed pictures: the quota counts what is there."""
-    shelf = opened(tmp_path)
+    store = opened(tmp_path)
     for frame in range(3):
-        shelf.keep(record(frame), CONTENT, LOOK)
+        store.keep(record(frame), CONTENT, LOOK)
     for each in Catalogue(tmp_path):
         Catalogue(tmp_path).remove(each)
-    shelf.told([told(1, 1)])
-    shelf.tend()
-    shelf.keep(record(9), CONTENT, LOOK)
+    store.told([told(1, 1)])
+    store.tend()
+    store.keep(record(9), CONTENT, LOOK)
     assert frames(tmp_path) == [9]
 
 
@@ -218,27 +218,27 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
 def test_a_disk_that_fails_keeps_the_word_for_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelf = opened(tmp_path)
-    shelf.keep(record(3), CONTENT, LOOK)
-    shelf.told([told(3, 3, serial="SN-3")])
+    store = opened(tmp_path)
+    store.keep(record(3), CONTENT, LOOK)
+    store.told([told(3, 3, serial="SN-3")])
 
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
-        shelf.tend()
+        store.tend()
     monkeypatch.undo()
-    shelf.tend()
+    store.tend()
     (each,) = Catalogue(tmp_path)
     assert each.record.parts[0].told is not None
 
 
 def test_a_part_s_verdict_is_ng_only_where_it_was_told_so(tmp_path: Path) -> None:
-    shelf = opened(tmp_path)
-    shelf.keep(record(3), CONTENT, LOOK)
-    shelf.told([told(3, 3, verdict=Verdict.OK, causes=())])
-    shelf.tend()
+    store = opened(tmp_path)
+    store.keep(record(3), CONTENT, LOOK)
+    store.told([told(3, 3, verdict=Verdict.OK, causes=())])
+    store.tend()
     (each,) = Catalogue(tmp_path)
     assert each.record.parts[0].told is not None
     assert each.record.parts[0].told.verdict == "ok"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from edge_daemon.app.resources import Resources
-from edge_daemon.core.parts.values import PartTold
+from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.core.rollout import quality
 from edge_daemon.core.rollout.intervals import Interval
 from edge_daemon.errors import StateError
@@ -39,7 +39,7 @@ NO_VERIFIED = "Recall: nobody confirmed a rejected part of the time in which pas
 _log = structlog.get_logger(__name__)
 
 
-class QualityShown:
+class QualityView:
     """Asked by the page's thread; counts at most once in a few seconds.
 
     Args:
@@ -47,7 +47,7 @@ class QualityShown:
     """
 
     def __init__(
-        self, resources: Resources, audited: Callable[[], Sequence[PartTold]] = tuple
+        self, resources: Resources, audited: Callable[[], Sequence[PartOutcome]] = tuple
     ) -> None:
         self._kept = resources.journal.rollouts
         self._clock = resources.clock
@@ -111,7 +111,7 @@ class QualityShown:
                 asked.append(self._audit(told))
         return tuple(asked)
 
-    def _audit(self, told: PartTold) -> AuditLine:
+    def _audit(self, told: PartOutcome) -> AuditLine:
         came = told.triggered or told.captured
         return AuditLine(
             boot=self._boot,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.core.values import BundleRef
-from edge_daemon.courier.landing import Wanted, is_there, landing
+from edge_daemon.courier.staging import Wanted, is_there, staging_area
 from edge_daemon.courier.torrent import Torrent, describe, folder_files
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.models.bundle import read_manifest
@@ -61,14 +61,14 @@ def test_what_came_is_in_the_store_and_nowhere_else(
 ) -> None:
     torrent, wanted = told(bundle)
     assert not is_there(store, wanted)
-    with landing(store.root, wanted) as place:
-        place.remember(torrent)
-        place.reserve(torrent)
-        weights = place.folder / "1.4.0" / "weights.pt"
+    with staging_area(store.root, wanted) as staging:
+        staging.remember(torrent)
+        staging.reserve(torrent)
+        weights = staging.folder / "1.4.0" / "weights.pt"
         assert weights.stat().st_size == 700_000
-        pour(bundle, place.folder)
-        place.hand_over(store, Trust([keys[1]], required=True), torrent)
-        place.remove()
+        pour(bundle, staging.folder)
+        staging.hand_over(store, Trust([keys[1]], required=True), torrent)
+        staging.remove()
     assert is_there(store, wanted)
     assert left(store) == []
 
@@ -77,18 +77,18 @@ def test_what_was_begun_is_gone_on_with_and_an_older_one_is_forgotten(
     store: Store, bundle: Path
 ) -> None:
     torrent, wanted = told(bundle)
-    with landing(store.root, replace(wanted, infohash="ab" * 32)) as place:
-        place.reserve(torrent)
-    with landing(store.root, wanted) as place:
-        assert place.known() is None
-        place.remember(torrent)
-        place.reserve(torrent)
-        pour(bundle, place.folder)
-    with landing(store.root, wanted) as place:
-        assert place.known() == torrent
-        place.reserve(torrent)
-        place.hand_over(store, SIGNED_BY_NOBODY, torrent)
-        place.remove()
+    with staging_area(store.root, replace(wanted, infohash="ab" * 32)) as staging:
+        staging.reserve(torrent)
+    with staging_area(store.root, wanted) as staging:
+        assert staging.known() is None
+        staging.remember(torrent)
+        staging.reserve(torrent)
+        pour(bundle, staging.folder)
+    with staging_area(store.root, wanted) as staging:
+        assert staging.known() == torrent
+        staging.reserve(torrent)
+        staging.hand_over(store, SIGNED_BY_NOBODY, torrent)
+        staging.remove()
     assert is_there(store, wanted)
     assert left(store) == []
 
@@ -98,14 +98,14 @@ def test_a_bundle_that_was_altered_on_this_disk_stays_out_and_is_fetched_again(
     store: Store, bundle: Path, keys: tuple[Path, Path], file: str
 ) -> None:
     torrent, wanted = told(bundle)
-    with landing(store.root, wanted) as place:
-        place.reserve(torrent)
-        pour(bundle, place.folder)
-        altered = place.folder / "1.4.0" / file
+    with staging_area(store.root, wanted) as staging:
+        staging.reserve(torrent)
+        pour(bundle, staging.folder)
+        altered = staging.folder / "1.4.0" / file
         content = altered.read_bytes()
         altered.write_bytes(content[:-2] + b"##")
         with pytest.raises(BoxError, match="gives back other bytes"):
-            place.hand_over(store, Trust([keys[1]], required=True), torrent)
+            staging.hand_over(store, Trust([keys[1]], required=True), torrent)
     assert not is_there(store, wanted)
     assert left(store) == []
 
@@ -115,11 +115,11 @@ def test_what_no_trusted_key_signed_never_reaches_the_store(
 ) -> None:
     torrent, wanted = told(bundle)
     stranger = generate_keypair(tmp_path, "stranger")[1]
-    with landing(store.root, wanted) as place:
-        place.reserve(torrent)
-        pour(bundle, place.folder)
+    with staging_area(store.root, wanted) as staging:
+        staging.reserve(torrent)
+        pour(bundle, staging.folder)
         with pytest.raises(BundleError) as refused:
-            place.hand_over(store, Trust([stranger], required=True), torrent)
+            staging.hand_over(store, Trust([stranger], required=True), torrent)
     assert refused.value.code is Code.NOT_TRUSTED
     assert not (store.root / "bottle").exists()
 
@@ -131,11 +131,11 @@ def test_another_bundle_than_the_campaign_names_is_refused(store: Store, bundle:
         replace(wanted, manifest_sha256="0" * 64),
         replace(wanted, ref=BundleRef("bottle", "1.5.0")),
     ):
-        with landing(store.root, other) as place:
-            place.reserve(torrent)
-            pour(bundle, place.folder)
+        with staging_area(store.root, other) as staging:
+            staging.reserve(torrent)
+            pour(bundle, staging.folder)
             with pytest.raises(BundleError, match="campaign"):
-                place.hand_over(store, SIGNED_BY_NOBODY, torrent)
+                staging.hand_over(store, SIGNED_BY_NOBODY, torrent)
     store.add(bundle)
     with pytest.raises(BundleError, match="campaign"):
         is_there(store, replace(wanted, sha256="0" * 64))
@@ -144,9 +144,9 @@ def test_another_bundle_than_the_campaign_names_is_refused(store: Store, bundle:
 def test_one_courier_at_a_time_fetches_into_a_store(store: Store, bundle: Path) -> None:
     _, wanted = told(bundle)
     with (
-        landing(store.root, wanted),
+        staging_area(store.root, wanted),
         pytest.raises(BoxError, match="Another station"),
-        landing(store.root, wanted),
+        staging_area(store.root, wanted),
     ):
         pass
 
@@ -155,11 +155,11 @@ def test_a_link_in_its_place_is_not_followed(store: Store, bundle: Path, tmp_pat
     torrent, wanted = told(bundle)
     victim = tmp_path / "victim"
     victim.write_bytes(b"as it was")
-    with landing(store.root, wanted) as place:
-        (place.folder / "1.4.0").mkdir(parents=True)
-        (place.folder / "1.4.0" / "weights.pt").symlink_to(victim)
-    with pytest.raises(BoxError), landing(store.root, wanted) as place:
-        place.reserve(torrent)
+    with staging_area(store.root, wanted) as staging:
+        (staging.folder / "1.4.0").mkdir(parents=True)
+        (staging.folder / "1.4.0" / "weights.pt").symlink_to(victim)
+    with pytest.raises(BoxError), staging_area(store.root, wanted) as staging:
+        staging.reserve(torrent)
     assert victim.read_bytes() == b"as it was"
 
 
@@ -168,9 +168,9 @@ def test_a_disk_without_room_is_seen_before_a_byte_comes(tmp_path: Path, bundle:
     with (
         small_disk(tmp_path / "disk", megabytes=65) as disk,
         pytest.raises(BoxError, match="no room"),
-        landing(disk, wanted) as place,
+        staging_area(disk, wanted) as staging,
     ):
-        place.reserve(torrent)
+        staging.reserve(torrent)
     assert not any(path.is_file() for path in disk.rglob("weights*"))
 
 
@@ -179,8 +179,8 @@ def test_a_copy_that_is_still_under_way_is_no_other_bundle(store: Store, bundle:
     (store.root / "bottle" / "1.4.0").mkdir(parents=True)
     (store.root / "bottle" / "1.4.0" / "weights.pt").write_bytes(b"half")
     assert not is_there(store, wanted)
-    with landing(store.root, wanted) as place:
-        place.reserve(torrent)
-        pour(bundle, place.folder)
-        place.hand_over(store, SIGNED_BY_NOBODY, torrent)
+    with staging_area(store.root, wanted) as staging:
+        staging.reserve(torrent)
+        pour(bundle, staging.folder)
+        staging.hand_over(store, SIGNED_BY_NOBODY, torrent)
     assert is_there(store, wanted)

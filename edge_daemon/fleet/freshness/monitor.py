@@ -61,7 +61,7 @@ class Refreshing(Protocol):
     def ask(self) -> None: ...
 
 
-class Keeper:
+class FreshnessMonitor:
     """Implements `Freshness`. `trust.root` is set; `told` hears how a refresh ended."""
 
     def __init__(

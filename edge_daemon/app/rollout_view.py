@@ -45,7 +45,7 @@ _KEPT = 2000
 _log = structlog.get_logger(__name__)
 
 
-class RolloutShown:
+class RolloutView:
     """Asked by the page's thread.
 
     Args:
@@ -83,11 +83,7 @@ class RolloutShown:
 
     def picture(self, name: str) -> bytes | None:
         """A picture by its file name; None where there is none."""
-        path = self._folder.find(name) if self._folder else None
-        try:
-            return path.read_bytes() if path else None
-        except OSError:
-            return None
+        return self._folder.read(name) if self._folder else None
 
     def _state_of(self, row: RolloutRow) -> bytes:
         if self._ended is None or self._ended[0].id != row.id:

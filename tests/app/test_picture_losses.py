@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from edge_daemon.app.kept_pictures import MISSED_AGAIN_S, PICTURES, REMOVED_AGAIN_S, KeptPictures
+from edge_daemon.app.picture_losses import MISSED_AGAIN_S, PICTURES, REMOVED_AGAIN_S, PictureLosses
 from edge_daemon.app.problems import pictures_lost
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.values import Instant
@@ -32,7 +32,7 @@ class Rig:
     told: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pictures = KeptPictures(self.folder, self.tell, self.metrics)  # type: ignore[arg-type]
+        self.pictures = PictureLosses(self.folder, self.tell, self.metrics)  # type: ignore[arg-type]
 
     def tell(self, noticed: Noticed) -> None:
         self.told.append((noticed.event, noticed.message))
@@ -94,7 +94,7 @@ def test_a_full_quota_is_told_and_is_no_problem(rig: Rig) -> None:
 def test_pictures_of_parts_are_told_in_their_own_words(rig: Rig) -> None:
     """Both folders may be kept side by side: events, health and counts tell them apart."""
     collector, metrics = Folder(), Metrics()
-    pictures = KeptPictures(collector, rig.tell, metrics, PICTURES)  # type: ignore[arg-type]
+    pictures = PictureLosses(collector, rig.tell, metrics, PICTURES)  # type: ignore[arg-type]
     collector.tally, collector.fault = (
         PictureCounts(kept=4, failed=2, removed=3),
         "No space left on device",
