@@ -99,7 +99,7 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
     logs.configure("warning")  # the worker's own words are for a daemon's log
     if add and to is not None:
         raise WrongUsage("--add and --to exclude each other.", hint="Give one of them.")
-    if golden not in (None, COLLECTED) and not Path(golden).exists():
+    if golden is not None and golden != COLLECTED and not Path(golden).exists():
         raise WrongUsage(f"There is no {golden}.", hint="Give a folder, a .yaml or collected:")
     settings = read_settings(file) if add or golden == COLLECTED else None
     with waiting("Reading the weights"):
