@@ -31,6 +31,7 @@ from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.parts.values import By
 from edge_daemon.core.values import Instant
+from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import StateError
 from edge_daemon.frames.collector import Places
 from edge_daemon.host.metrics import Metrics
@@ -75,7 +76,7 @@ def pusher(resources: Resources) -> Push | None:
 def borrowed(folder: Path, share: float, word: Overruled) -> tuple[Record, bytes] | None:
     """The picture of an overruled part from `results.pictures`; None where it has none, or was not
     drawn."""
-    with suppress(OSError, ValueError, KeyError, TypeError, StateError):
+    with suppress(OSError, StateError, *MALFORMED):
         path = picture_of_part(folder, word.boot, word.part)
         drawn = draw(word.boot, str(word.part))
         if path is None or drawn >= share:
@@ -86,7 +87,7 @@ def borrowed(folder: Path, share: float, word: Overruled) -> tuple[Record, bytes
 
 
 def _record(facts: Mapping[str, Any], word: Overruled, drawn: float, share: float) -> Record:
-    part = next(each for each in facts["parts"] if each["part"] == word.part)
+    (part,) = (each for each in facts["parts"] if each["part"] == word.part)
     told = PartResult(word.part, part["id"], part["serial"], part["verdict"], tuple(part["causes"]))
     width, height = facts["size"]
     found = tuple(

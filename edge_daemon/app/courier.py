@@ -13,7 +13,6 @@ from edge_daemon.config.fleet import FleetTrust, ShareSettings
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.courier import peers, wire
 from edge_daemon.courier.child import CourierProcess
-from edge_daemon.courier.election import STEP
 from edge_daemon.courier.latency_guard import LatencyGuard
 from edge_daemon.courier.staging import Wanted
 from edge_daemon.errors import SenderError
@@ -135,7 +134,7 @@ class CourierWatch:
                 progress.infohash, progress.port, progress.at,
             )  # fmt: skip
             grown = abs(progress.have - said.have)
-            is_news = grown >= STEP or (grown > 0.0 and progress.have == 1.0)
+            is_news = grown >= peers.STEP or (grown > 0.0 and progress.have == 1.0)
             if same and not is_news and now.at - at < peers.AGAIN_S:
                 return
         body = peers.peer(progress, now.utc)

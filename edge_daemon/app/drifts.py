@@ -23,6 +23,7 @@ from edge_daemon.core.parts.values import By, PartOutcome
 from edge_daemon.core.picture import Measures
 from edge_daemon.core.rollout.signals import Signal, Watched, read_watched, scaled
 from edge_daemon.core.values import BundleRef, Judged, Verdict
+from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import StateError
 from edge_daemon.host.disk import write_durably
 from edge_daemon.host.error_boundary import ErrorBoundary
@@ -183,7 +184,7 @@ class Drifts:
                 self._watched[key] = read_watched(self._rules, values)
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, *MALFORMED) as error:
             self._watched.clear()
             _log.warning("drift_not_read", file=str(self._file), error=str(error))
 

@@ -145,8 +145,9 @@ class PartResults:
         self._counter, self._saved = counter, counter.counts
 
     def _row(self, told: PartOutcome, body: bytes, names: tuple[str, ...]) -> PartRow:
-        came = told.triggered or told.captured
-        utc = came.utc if came is not None else self._clock.now().utc
+        # By this station's clock, that of the sender may be years away: it decides how long the row
+        # is kept, whether a trigger is known when it comes again, and every rate.
+        utc = self._clock.now().utc if told.captured is None else told.captured.utc
         picture = names[0] if names else None
         who = (self._boot, told.part, utc, told.id, told.serial)
         model = None if told.model is None else str(told.model)

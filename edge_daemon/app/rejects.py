@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edge_daemon.core.values import BundleRef
+from edge_daemon.documents import MALFORMED
 from edge_daemon.frames.rejected import RejectedFolder
 from edge_daemon.web.state import FoundLine, RejectedLine
 
@@ -77,7 +78,7 @@ class Rejects:
                 )
                 for each in facts["detections"]
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, *MALFORMED):
             return RejectedLine(file=path.name)
         return RejectedLine(
             file=path.name,

@@ -16,6 +16,7 @@ import structlog
 from edge_daemon.app.resources import Resources
 from edge_daemon.control.rollout_reports import asked_pairs
 from edge_daemon.control.rollout_view import ended_state
+from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import StateError
 from edge_daemon.frames.disputed import DisputedFolder
 from edge_daemon.host.journal_rollouts import RolloutRow
@@ -133,8 +134,8 @@ class RolloutView:
         facts = self._facts.get(path.name)
         if facts is None:
             try:
-                facts = json.loads(path.with_suffix(".json").read_bytes())
-            except (OSError, ValueError):
+                facts = dict(json.loads(path.with_suffix(".json").read_bytes()))
+            except (OSError, *MALFORMED):
                 facts = {}
             self._facts[path.name] = facts
             while len(self._facts) > _KEPT:

@@ -167,7 +167,7 @@ def _hear_outcome(
     link: AuditLink,
     facts: Mapping[str, Any],
 ) -> None:
-    asked = requests.get(str(facts.get("id")), {})
+    asked = requests.get(str(facts.get("id")), facts)
     status, verb = str(facts.get("status") or ""), str(asked.get("verb") or "request")
     swap_id = str(facts.get("swap") or "")
     if swap_id:
@@ -179,6 +179,7 @@ def _hear_outcome(
     elif status != Status.SUCCEEDED:
         note = _Entry(_note_id(link), link.row.utc, verb, status)
         note.model, note.by, note.code = asked.get("model"), asked.get("by"), facts.get("code")
+        note.message = facts.get("reason")
         entries[note.id] = note
 
 

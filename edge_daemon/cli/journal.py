@@ -37,7 +37,7 @@ from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_file import FILE
 from edge_daemon.host.journal_lineage import BundleRow
-from edge_daemon.messaging.inbox import refuse_steering
+from edge_daemon.messaging.complaints import refuse_steering
 from edge_daemon.messaging.times import iso_utc
 
 VERIFY_S = 600.0

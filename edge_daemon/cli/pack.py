@@ -97,6 +97,10 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
 ) -> None:
     """Make a bundle of WEIGHTS: classes and input from the weights, golden images from labels."""
     logs.configure("warning")  # the worker's own words are for a daemon's log
+    if add and to is not None:
+        raise WrongUsage("--add and --to exclude each other.", hint="Give one of them.")
+    if golden not in (None, COLLECTED) and not Path(golden).exists():
+        raise WrongUsage(f"There is no {golden}.", hint="Give a folder, a .yaml or collected:")
     settings = read_settings(file) if add or golden == COLLECTED else None
     with waiting("Reading the weights"):
         facts = read_weights(weights, None)
@@ -125,8 +129,6 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
             place = to or Path(name) / version
             packed = pack(wanted, facts, pictures, place, count)
         else:
-            if to is not None:
-                raise SenderError("--add and --to exclude each other.", hint="Give one of them.")
             store = Store(settings.models.store, floor=settings.models.floor)
             with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
                 draft = Path(scratch) / "bundle"
@@ -151,10 +153,7 @@ def _pictures(
                 hint="Bring labels back first: edge-daemon collect import FILE",
             )
         return found
-    source = Path(golden)
-    if not source.exists():
-        raise WrongUsage(f"There is no {golden}.", hint="Give a folder, a .yaml or collected:")
-    return read_labelled(source, facts.classes, facts.task)
+    return read_labelled(Path(golden), facts.classes, facts.task)
 
 
 def _name_of(golden: str) -> str:

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_daemon.cli.station import RetainedStatus
-from edge_daemon.cli.words import duration, milliseconds, moment
+from edge_daemon.cli.words import milliseconds, moment
 from edge_daemon.core.roles import Role
+from edge_daemon.core.wording import duration
 from edge_daemon.messaging.payloads import (
     ActiveModel,
     CameraStatus,

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from edge_daemon.cli.output import BARS, fitting
 from edge_daemon.cli.tables import Column, FittedTable
+from edge_daemon.core.wording import duration
 from edge_daemon.messaging.times import parse_iso
 
 PASSED, WARNED, FAILED = "√", "‼", "×"  # noqa: RUF001 - meant as signs
@@ -25,18 +26,6 @@ def milliseconds(value: Any) -> str:
     if value < 10:
         return f"{value:.2g} ms" if value >= 1 else f"{value:.2f} ms"
     return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.2f} s"
-
-
-def duration(seconds: float) -> str:
-    """`12 s`, `3 min`, `2 h 5 min`, `4 d 3 h`."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
 
 
 def moment(iso: Any, now_utc: float | None = None, *, ago: bool = True) -> str:

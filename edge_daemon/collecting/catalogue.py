@@ -14,6 +14,7 @@ from edge_daemon.collecting.record import NAME, Record, read, read_box
 from edge_daemon.core.collecting.estimate import Sampled
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Verdict
+from edge_daemon.documents import MALFORMED
 from edge_daemon.host.disk import write_whole
 
 
@@ -97,7 +98,7 @@ class Catalogue:
     @property
     def status(self) -> Mapping[str, Any]:
         """What the station says of its losses; empty where it never ran."""
-        with suppress(OSError, ValueError):
+        with suppress(OSError, *MALFORMED):
             told = json.loads((self._folder / STATUS).read_bytes())
             if isinstance(told, dict):
                 return told
@@ -106,8 +107,9 @@ class Catalogue:
     @property
     def since_utc(self) -> float:
         """Of all parts since then, no picture has gone for the quota."""
-        since = self.status.get("since_utc", 0.0)
-        return float(since) if isinstance(since, (int, float)) else 0.0
+        with suppress(*MALFORMED):
+            return float(self.status["since_utc"])
+        return 0.0
 
 
 def sampled(picture: Collected) -> Sampled | None:
@@ -124,7 +126,7 @@ def sampled(picture: Collected) -> Sampled | None:
 
 
 def _truth(picture: Path) -> Truth | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, *MALFORMED):
         plain = json.loads(picture.with_suffix(TRUTH).read_bytes())
         boxes = plain["boxes"]
         return Truth(

@@ -22,6 +22,7 @@ from edge_daemon.core.recipe import counted, digest
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.values import Opinion
 from edge_daemon.core.values import Box, Detection, Judged, Verdict
+from edge_daemon.documents import MALFORMED
 
 SCHEMA = 1
 NAME = re.compile(r"\d{8}T\d{9}Z-\d{9,}-[A-Za-z0-9_]{1,12}")
@@ -299,7 +300,7 @@ def read(content: bytes, name: str) -> Record:
             parts=tuple(_part(each) for each in plain["parts"]),
             opinions=tuple(_opinion(each) for each in plain["opinions"]),
         )
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except MALFORMED as error:
         raise ValueError(f"{name}.json is no record of a picture: {error}") from error
 
 

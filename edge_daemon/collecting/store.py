@@ -26,6 +26,7 @@ from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.quota import goes_first
 from edge_daemon.core.collecting.reasons import Why
 from edge_daemon.core.parts.values import PartOutcome
+from edge_daemon.documents import MALFORMED
 from edge_daemon.host.disk import write_whole
 
 _DAY_S = 86_400.0
@@ -323,7 +324,7 @@ class CollectionStore:
             for path in sorted(self._folder.glob("*/*.json")):
                 if (record := whole_record(path)) is not None:
                     self._enter(record, size_of(self._folder / record.picture))
-            with suppress(OSError, ValueError, KeyError, TypeError):
+            with suppress(OSError, *MALFORMED):
                 self._since_utc = float(
                     json.loads((self._folder / STATUS).read_bytes())["since_utc"]
                 )

@@ -16,6 +16,7 @@ from edge_daemon.control.rows import Rows
 from edge_daemon.core.rollout.values import Feedback
 from edge_daemon.core.values import Refusal, Status, Verdict
 from edge_daemon.core.verbs import Verb
+from edge_daemon.core.wording import LABEL, shortened
 from edge_daemon.errors import Code, EdgeDaemonError, SenderError
 from edge_daemon.host.journal import Entry, Journal, OutcomeRow, RequestRow
 from edge_daemon.host.journal_rollouts import FeedbackRow, Part, RolloutsEntry
@@ -236,4 +237,5 @@ def _row(request: str, utc: float, word: Feedback, part: Part) -> FeedbackRow:
 
 
 def _name(word: Feedback) -> str:
-    return f"frame {word.frame}" if word.part is None else str(word.part)
+    named = f"frame {word.frame}" if word.part is None else str(word.part)
+    return f"{named} of boot {shortened(word.boot, LABEL)}" if word.boot else named

@@ -29,7 +29,7 @@ from edge_daemon.host.journal import Journal
 from edge_daemon.host.journal_lineage import BundleRow
 from edge_daemon.messaging import part_payloads
 from edge_daemon.messaging.answer import outcome, refused
-from edge_daemon.messaging.inbox import refuse_steering
+from edge_daemon.messaging.complaints import refuse_steering
 from edge_daemon.messaging.local_socket import Question
 from edge_daemon.messaging.times import iso_utc
 

@@ -212,7 +212,9 @@ class Recorder:
         verb, ways = request.verb.value, self._open.get(request.id, ReplyRoutes())
         unit.outcomes.append(self._rows.outcome(reply, answer))
         unit.outbox += self._rows.answers(verb, answer, ways.reply_to)
-        facts = {"id": request.id, "status": status.value, "code": answer.code}
+        facts: dict[str, object] = {"id": request.id, "status": status.value, "code": answer.code}
+        if refusal is not None:  # one that is refused at once has no row of its own
+            facts = {**request_facts(request), "reason": refusal.message, **facts}
         unit.audit.append(self._rows.audit("outcome", {**facts, "swap": reply.swap_id}))
 
         def tell() -> None:

@@ -19,7 +19,7 @@ from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_rollouts import REPORT_KIND
-from edge_daemon.messaging.inbox import refuse_steering
+from edge_daemon.messaging.complaints import refuse_steering
 from edge_daemon.messaging.times import iso_utc
 
 _ABORTS = ("Aborted", "A swap", "A rollback")

@@ -40,6 +40,18 @@ def _is_writing(sign: str) -> bool:
     return sign.isprintable() and not is_picture
 
 
+def duration(seconds: float) -> str:
+    """`12 s`, `3 min`, `2 h 5 min`, `4 d 3 h`."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
 def shortened(text: str, most: int = MESSAGE) -> str:
     """The text, cut where it is longer than `most` characters."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -42,7 +42,7 @@ _ALONE_SHARE, _ALONE_PIECES = 0.05, 2
 """So much of a bundle is here alone at most before neighbours are waited for."""
 _DROUGHT_S = 60.0
 """Whoever gives a little now and then is waited for so much longer, and not for ever."""
-_LATE_S = 30.0
+LATE_S = 30.0
 """After which a piece that was handed to the swarm and is not there is taken again: checking and
 writing it may take its time on a busy box."""
 
@@ -255,8 +255,11 @@ class Delivery:
     def _refuse_to_go_on(self, swarm: Swarm) -> None:
         if self._cancelled.is_set():
             raise SourceAway("It is not wanted any more.")
-        if faults := swarm.faults():
-            raise BoxError(f"The disk failed: {faults[0]}.", hint="Free space there.")
+        errors, wrong = swarm.faults()
+        if errors:
+            raise BoxError(f"The disk failed: {errors[0]}.", hint="Free space there.")
+        for piece in wrong:
+            self._handed.pop(piece, None)
 
     def _took_a_piece(self, torrent: Torrent, swarm: Swarm, patience: _Patience) -> bool:
         """One from the origin, if it is this station's turn."""
@@ -293,7 +296,7 @@ class Delivery:
     def _next(self, missing: list[int], swarm: Swarm, rank: int, idle_s: float) -> int | None:
         """What to ask the origin for: what a neighbour has, it gives; unless it does not."""
         now = time.monotonic()
-        lacking = [each for each in missing if now - self._handed.get(each, -1e9) > _LATE_S]
+        lacking = [each for each in missing if now - self._handed.get(each, -1e9) > LATE_S]
         pieces = swarm.nobody_has(lacking)
         if not pieces and idle_s >= self._with.patience_s(max(1, rank)):
             pieces = lacking

@@ -13,8 +13,6 @@ import hashlib
 from collections.abc import Mapping
 
 FIRST_WAIT_S, WAIT_S = 6.0, 4.0
-STEP = 0.05
-"""The share that must have come to a station before its neighbours hear of it."""
 LAST_RANK = 30
 """Nobody waits for longer than two minutes, however many stations are said to be before it."""
 
@@ -30,18 +28,16 @@ def rank(infohash: str, device: str, site: Mapping[str, float]) -> int:
     """How many stations come before this one.
 
     `site`: the share that each station of the site has of the bundle, 0..1, itself included.
-    Whoever has all of it fetches nothing. While somebody has more than the first one, nobody goes
-    to the origin at once, for neighbours give that first; and the first one, and whoever else is
-    behind, comes last: a station that died stays where it is, and delays nobody. What others have
-    is said in steps of `STEP`, so less than that makes no difference.
+    Whoever has all of it fetches nothing. While somebody has more than the first one, that comes
+    last: neighbours give it what they have. What the others have moves nobody: it is heard late,
+    and of a station that died for ever, so ranks made of it would be twice there, or shift.
     """
     lacking = {each: have for each, have in site.items() if have < 1.0 or each == device}
     standing = order(infohash, lacking)
-    most = max(lacking.values())
-    ahead = [each for each in standing if lacking[each] > most - STEP]
-    is_first_ahead = ahead[0] == standing[0] and len(lacking) == len(site)
-    standing = (*ahead, *(each for each in standing if each not in ahead))
-    return min(LAST_RANK, standing.index(device) + (not is_first_ahead))
+    place = standing.index(device)
+    if place == 0 and max(site.values()) > site[device]:
+        place = len(standing)
+    return min(LAST_RANK, place)
 
 
 def patience_s(rank: int, first_s: float = FIRST_WAIT_S, more_s: float = WAIT_S) -> float:

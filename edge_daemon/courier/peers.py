@@ -22,6 +22,8 @@ from edge_daemon.messaging.times import iso_utc, parse_iso
 
 LASTS_S = 600.0
 AGAIN_S = 240.0
+STEP = 0.05
+"""The share that must have come before it is said again."""
 _INFOHASH = re.compile(r"[0-9a-f]{64}")
 _PLACE = re.compile(r"(?P<address>[0-9.]{7,15}|\[[0-9a-f:]{2,39}\]):(?P<port>\d{1,5})")
 

@@ -252,13 +252,13 @@ class Swarm:
         came = int(status.total_payload_download) - int(status.total_failed_bytes)
         return Counts(max(0, came), int(status.total_payload_upload), status.num_peers)
 
-    def faults(self) -> list[str]:
-        """What went wrong since this was asked last: the disk, or a file."""
-        return [
-            f"{alert.message()}"
-            for alert in self._session.pop_alerts()
-            if isinstance(alert, (lt.file_error_alert,))
-        ]
+    def faults(self) -> tuple[list[str], list[int]]:
+        """What went wrong since this was asked last: errors of the disk, and pieces that were not
+        what was signed, for a neighbour gave some of it: they are missing again."""
+        alerts = self._session.pop_alerts()
+        errors = [str(each.message()) for each in alerts if isinstance(each, lt.file_error_alert)]
+        wrong = [int(each.piece_index) for each in alerts if isinstance(each, lt.hash_failed_alert)]
+        return errors, wrong
 
     def rest(self, *, is_on: bool) -> None:
         """Take and give nothing while it is on."""

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from edge_daemon.cli.drill_ledger import SubscriberLedger
+from edge_daemon.core.text import number_of
 from edge_daemon.demo.output import alarm, note, praise, say
 from edge_daemon.demo.subscriber import Subscriber
 from edge_daemon.demo.truth import Score, Truth
@@ -69,7 +70,7 @@ def _tell_frames(ledger: SubscriberLedger) -> None:
     for reason, frames in tally.by_reason.items():
         note(f"not judged, {reason}: {frames}")
     if tally.pauses_ms:
-        note(f"{tally.cutovers} cutovers, pause at most {max(tally.pauses_ms):.2f} ms")
+        note(f"{number_of(tally.cutovers, 'cutover')}, pause at most {max(tally.pauses_ms):.2f} ms")
     note(f"missing {ledger.missing}, doubled {ledger.doubled}, out of turn {ledger.reordered}")
 
 

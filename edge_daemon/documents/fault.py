@@ -11,3 +11,14 @@ class DocumentError(Exception):
         self.line = line
         self.message = message
         self.hint = hint
+
+
+MALFORMED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,  # a number that is infinite, or has hundreds of digits
+    RecursionError,
+)
+"""What reading values out of JSON raises where its content is not what it should be."""

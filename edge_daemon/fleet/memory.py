@@ -11,6 +11,7 @@ from typing import Any
 from edge_daemon.core.fleet.campaign import Campaign, digest, read_campaign
 from edge_daemon.core.fleet.heard import Heard
 from edge_daemon.core.fleet.station import Memory
+from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.fleet.messages import KIND, Timestamp, read_signed_campaign
 from edge_daemon.models.countersigned import Signers, text_in
@@ -121,7 +122,7 @@ def read_kept(content: bytes, signers: Signers | None) -> StoredMemory:
             Timestamp(*stamp) if stamp else None,
             _waiting(plain.get("waiting", ()), signers),
         )
-    except (KeyError, TypeError, AttributeError, RecursionError, EdgeDaemonError) as error:
+    except (*MALFORMED, EdgeDaemonError) as error:
         raise ValueError(f"no memory of campaigns: {error}") from error
 
 

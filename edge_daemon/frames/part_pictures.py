@@ -25,6 +25,7 @@ from typing import Any
 from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.values import Judged
+from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import StateError
 from edge_daemon.frames.rejected import found_facts
 from edge_daemon.host.disk import write_whole
@@ -168,7 +169,7 @@ class PartPictures:
         try:
             facts = json.loads(old.with_suffix(".json").read_bytes())
             others = [each for each in facts["parts"] if each["part"] != part.part]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):  # changed by another program
+        except (FileNotFoundError, *MALFORMED):  # changed by another program
             index.change(row, row.path, row.bytes, self._rows(row.frame, [part]))
             return
         content = _json(facts | {"parts": [*others, _part(part)]})
@@ -240,7 +241,7 @@ class PartPictures:
     def _read(self, relative: str) -> Iterator[tuple[PictureRow, list[PartRow]]]:
         """A picture that the index does not know, by its JSON; one without is not ours."""
         path = self._folder / relative
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, *MALFORMED):
             content = path.with_suffix(".json").read_bytes()
             facts = json.loads(content)
             boot, frame = _text(facts["boot"]), _number(facts["frame"])

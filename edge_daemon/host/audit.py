@@ -16,6 +16,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edge_daemon.documents import MALFORMED
+
 GENESIS = "0" * 64
 """What the first row points back to."""
 CUT = "cut"
@@ -59,7 +61,7 @@ class Anchor:
         try:
             plain = json.loads(content)
             return cls(int(plain["seq"]), str(plain["hash"]))
-        except (KeyError, TypeError) as error:
+        except MALFORMED as error:
             raise ValueError("no anchor") from error
 
 

@@ -56,8 +56,9 @@ def read_json(payload: bytes, what: str) -> Any:
             f"{what} is not UTF-8 text (byte {error.start}).", hint="Send JSON as UTF-8."
         ) from error
     except json.JSONDecodeError as error:
+        fault = error.msg.removesuffix(" at")  # some of them end with it
         raise SenderError(
-            f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
+            f"{what} is not JSON: {fault} at line {error.lineno}, column {error.colno}.",
             hint="Send one JSON document, with double quotes and without a comma at an end.",
         ) from error
     except RecursionError as error:
@@ -155,4 +156,6 @@ def shown(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
+    if len(text) <= 80:
+        return text
+    return f"{text[:77]}…{text[-1]}" if isinstance(value, str) else f"{text[:77]}…"

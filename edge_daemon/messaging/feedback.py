@@ -14,8 +14,9 @@ from edge_daemon.core.values import Request, Verdict
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.asks import MAX_ID, FeedbackItem, FeedbackRequest
+from edge_daemon.messaging.complaints import TRUTH, refuse_steering
 from edge_daemon.messaging.document import read_json, shown
-from edge_daemon.messaging.inbox import TRUTH, RefusedRequest, read_request, refuse_steering
+from edge_daemon.messaging.inbox import RefusedRequest, read_request
 from edge_daemon.messaging.messages import Incoming
 
 MAX_BYTES = 128 * 1024

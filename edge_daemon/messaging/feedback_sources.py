@@ -15,8 +15,8 @@ from edge_daemon.config.feedback import FeedbackSource, FeedbackWords
 from edge_daemon.core.rollout.values import Feedback, Source
 from edge_daemon.core.values import Verdict
 from edge_daemon.errors import SenderError
+from edge_daemon.messaging.complaints import refuse_steering
 from edge_daemon.messaging.document import read_json, text_of
-from edge_daemon.messaging.inbox import refuse_steering
 from edge_daemon.messaging.order_parts import text
 from edge_daemon.messaging.paths import compiled
 

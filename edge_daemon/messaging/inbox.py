@@ -19,7 +19,6 @@ from typing import Any
 import msgspec
 
 from edge_daemon.core.rollout.plan import as_mapping, read_plan
-from edge_daemon.core.rollout.values import Source
 from edge_daemon.core.text import is_line
 from edge_daemon.core.values import (
     At,
@@ -33,10 +32,12 @@ from edge_daemon.core.values import (
 )
 from edge_daemon.core.verbs import Verb
 from edge_daemon.core.verdicts import ACCEPTABLE
+from edge_daemon.core.wording import duration
 from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.clock import set_back_s
 from edge_daemon.messaging import asks
-from edge_daemon.messaging.asks import MAX_CHANGES, MAX_ID, MAX_SERIAL, MAX_TEXT, REQUESTS, needed
+from edge_daemon.messaging.asks import MAX_ID, REQUESTS, needed
+from edge_daemon.messaging.complaints import HINTS, ID_HINT, hint_of, refuse_steering, told, wrong
 from edge_daemon.messaging.document import kind_of, read_json, shown, text_of
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.misspelt import refuse_misspelt
@@ -116,15 +117,16 @@ def _verb(text: str) -> Verb:
 def _document(verb: str, payload: bytes) -> Mapping[str, Any]:
     known = next((each for each in Verb if each.value == verb), None)
     needs = needed(known) if known is not None else ()
-    if not text_of(payload) and not needs:
-        return {}
+    wanted = f"Send an object with {' and '.join(f'`{key}`' for key in needs)}."
+    if not text_of(payload):
+        if not needs:
+            return {}
+        raise SenderError("The request is empty.", hint=wanted)
     document = read_json(payload, "The request")
     if not isinstance(document, dict):
         raise SenderError(
             f"The request is {kind_of(document)}, not an object.",
-            hint=f"Send an object with {' and '.join(f'`{key}`' for key in needs)}."
-            if needs
-            else 'Send {"id": "42"}, or nothing at all.',
+            hint=wanted if needs else 'Send {"id": "42"}, or nothing at all.',
         )
     return document
 
@@ -136,9 +138,11 @@ def _request(request_id: str, verb: Verb, document: Mapping[str, Any]) -> Reques
     try:
         ask = msgspec.convert(given, REQUESTS[verb])
     except msgspec.ValidationError as error:
-        raise _told(str(error), verb, given) from None
+        raise told(str(error), verb, given) from None
     fields = msgspec.structs.asdict(ask)
-    read = {key: _read(key, value) for key, value in fields.items() if value is not msgspec.UNSET}
+    read = {
+        key: _read(key, value, verb) for key, value in fields.items() if value is not msgspec.UNSET
+    }
     expires_utc, changes = read.pop("expires", None), read.pop("set", ())
     read = {key: value for key, value in read.items() if key in _OF_REQUEST}
     request = Request(request_id, verb, expires_utc=expires_utc, changes=changes, **read)
@@ -148,8 +152,9 @@ def _request(request_id: str, verb: Verb, document: Mapping[str, Any]) -> Reques
             hint="Say why these checks may fail; it stays in the receipt and the audit trail.",
         )
     if verb is Verb.TUNE and bool(request.changes) == request.reset:
+        both = ", and has both" if request.reset else ""
         raise SenderError(
-            "A tune needs either `set` or `reset`.",
+            f"A tune needs either `set` or `reset`{both}.",
             hint='Send "set": {"scratch.confidence": 0.45}, or "reset": true.',
         )
     return request
@@ -188,7 +193,7 @@ def _refuse_times(request: Request, now: Instant, newest_utc: float) -> None:
     given = {key: utc for key, utc in times.items() if utc is not None}
     if given and (behind_s := set_back_s(now, newest_utc)):
         raise SenderError(
-            f"The station's clock was set back by {behind_s:.0f} s: it cannot tell whether "
+            f"The station's clock was set back by {duration(behind_s)}: it cannot tell whether "
             f"`{next(iter(given))}` is over.",
             hint="Set the clock right, or say that it is: edge-daemon audit trust-clock.",
             code=Code.PRECONDITION_FAILED,
@@ -196,7 +201,7 @@ def _refuse_times(request: Request, now: Instant, newest_utc: float) -> None:
     if isinstance(request.at, AtTime) and request.at.utc > max(now.utc, newest_utc) + FARTHEST_S:
         raise SenderError(
             "`at` is more than ten years ahead of the station's clock.",
-            hint="Use a time that is meant; `next_order` and `now` need none.",
+            hint=f"Use a time that is meant. {hint_of('at', request.verb)}",
         )
 
 
@@ -204,7 +209,8 @@ def _refuse_expired(request: Request, now_utc: float) -> None:
     if request.expires_utc is not None and request.expires_utc <= now_utc:
         late_s = now_utc - request.expires_utc
         raise SenderError(
-            f"The request expired {late_s:.3f} s before it arrived.",
+            f"The request expired {f'{late_s:.3f} s' if late_s < 60 else duration(late_s)} "
+            "before it arrived.",
             hint="Send it again; if it was not late, compare the clocks of both sides.",
             code=Code.EXPIRED,
         )
@@ -219,10 +225,14 @@ def _id(document: Mapping[str, Any]) -> str | None:
         return None
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         given = str(given)
+    if isinstance(given, str) and len(given) > MAX_ID:
+        raise SenderError(
+            f"`id` has {len(given)} characters; at most {MAX_ID} are allowed.", hint=ID_HINT
+        )
     if not isinstance(given, str) or not 1 <= len(given) <= MAX_ID or not given.isprintable():
         raise SenderError(
             f"`id` is {shown(given)}.",
-            hint=f"Use 1 to {MAX_ID} printable characters, or leave it out.",
+            hint=ID_HINT,
         )
     return given
 
@@ -240,13 +250,13 @@ def _correlation_id(correlation: bytes | None) -> str | None:
     return text if len(text) <= MAX_ID else None
 
 
-def _read(key: str, given: Any) -> Any:
+def _read(key: str, given: Any, verb: Verb) -> Any:
     """The meaning of a field of the right kind; text without a reader of its own is one line."""
     try:
         if key in _READERS:
             return _READERS[key](given)
     except ValueError:
-        raise _wrong(key, given) from None
+        raise wrong(key, given, verb) from None
     return refuse_steering(key, given) if isinstance(given, str) else given
 
 
@@ -284,7 +294,7 @@ def _accept(given: tuple[str, ...]) -> tuple[str, ...]:
     unknown = next((name for name in given if name not in ACCEPTABLE), None)
     if unknown is not None:
         raise SenderError(
-            f"`accept` names {shown(unknown)}, which cannot be accepted.", hint=_HINTS["accept"]
+            f"`accept` names {shown(unknown)}, which cannot be accepted.", hint=HINTS["accept"]
         )
     return tuple(dict.fromkeys(given))
 
@@ -293,7 +303,7 @@ def _changes(given: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     """Values of rules by their names, always in the same order."""
     for name in given:
         if not (1 <= len(name) <= MAX_ID and is_line(name)):
-            raise ValueError(name)
+            raise SenderError(f"`set` has the name {shown(name)}.", hint=HINTS["set"])
     return tuple(sorted(given.items()))
 
 
@@ -312,73 +322,3 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "plan": _plan,
 }
 """Each raises ValueError, or a SenderError of its own."""
-
-_LINE = f"Write one line of at most {MAX_TEXT} printable characters, or leave it out."
-_TIME = 'a time with its zone, such as "2026-11-22T10:00:00Z".'
-TRUTH = "Name a part by `part` (number, id or serial) or by `frame`, and `verdict` ok or ng."
-_SEE = "The API document shows what may stand there: edge-daemon api."
-_HINTS = {
-    "model": "Write name@version, such as bottle@1.4.0, or the name alone for its newest version; "
-    "with letters, digits and . _ + ! - only.",
-    "expect": "Write the name@version that you believe is active, such as bottle@1.4.0.",
-    "at": f'Use "now", "next_order", {{"frame": 1200}} or {_TIME}',
-    "expires": f"Use {_TIME}",
-    "by": _LINE,
-    "reason": _LINE,
-    "dry_run": "Send true or false, or leave it out.",
-    "serial": f"Use 1 to {MAX_SERIAL} printable characters, or leave it out.",
-    "set": 'Write {"scratch.confidence": 0.45}: numbers by rule and field; at most '
-    f"{MAX_CHANGES} of them.",
-    "reset": "Send true, or leave it out.",
-    "plan": 'Write {"canary_traffic": 0.1}, or the stages as the manual shows them.',
-    "rollout": "Write the id that rollout/state shows, or leave it out.",
-    "accept": f"List some of: {', '.join(ACCEPTABLE)}.",
-    **dict.fromkeys(("part", "frame", "verdict", "items"), TRUTH),
-    "boot": "Write the boot that the part's result names, or leave it out.",
-    "source": f"Use one of {', '.join(source.value for source in Source)}, or leave it out.",
-}
-
-
-def _wrong(place: str, given: object) -> SenderError:
-    return SenderError(f"`{place}` is {shown(given)}.", hint=_hint(place))
-
-
-def _hint(place: str) -> str:
-    key, *within = re.findall(r"[a-z_]+", place)
-    return _HINTS.get(within[-1] if within and key == "items" else key, _SEE)
-
-
-_MISSING = re.compile(r"missing required field `(\w+)`(?: - at `\$\.(.*)`)?")
-_TOO_MANY = re.compile(r"of length <= (\d+)")
-_PLACE = re.compile(r" - at `\$\.(\w+)(.*)`")
-
-
-def _told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
-    """The decoder's complaint in our words: the key, the place within it, and its value."""
-    if missing := _MISSING.search(fault):
-        key, where = missing.groups()
-        if where is None:
-            message = f"`{key}` is missing, and {verb.value} needs one."
-            return SenderError(message, hint=_hint(key))
-        return SenderError(f"`{where}` has no `{key}`.", hint=_hint(where))
-    place = _PLACE.search(fault)
-    if place is None:
-        return SenderError(f"The request cannot be read: {fault}.", hint=_SEE)
-    key, within = place.groups()
-    value = given[key]
-    for step in re.findall(r"\w+", within):
-        value = value[int(step)] if isinstance(value, list) else value[step]
-    if most := _TOO_MANY.search(fault):
-        what = "characters" if isinstance(value, str) else "entries"
-        message = f"`{key}{within}` has {len(value)} {what}; at most {most[1]} are allowed."
-        return SenderError(message, hint=_hint(key + within))
-    return _wrong(key + within, value)
-
-
-def refuse_steering(key: str, text: str) -> str:
-    """The text of one line as it is; SenderError if it has control characters."""
-    if not is_line(text):
-        raise SenderError(
-            f"`{key}` holds control characters.", hint="Write one line of printable characters."
-        )
-    return text

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from edge_daemon.core.values import Instant, Request
+from edge_daemon.documents import MALFORMED
 from edge_daemon.messaging.answer import Answer, TakeAnswer, nobody
 
 
@@ -30,11 +31,13 @@ class ReplyTo:
     @classmethod
     def from_json(cls, text: str) -> ReplyTo:
         """Read what `to_json` wrote; raises ValueError for anything else."""
-        read = json.loads(text or "{}")
-        if not isinstance(read, dict):
-            raise ValueError("a reply address is a JSON object")
-        correlation = read.get("correlation")
-        return cls(read.get("topic"), None if correlation is None else bytes.fromhex(correlation))
+        try:
+            read = json.loads(text or "{}")
+            correlation = read.get("correlation")
+            told = None if correlation is None else bytes.fromhex(correlation)
+            return cls(read.get("topic"), told)
+        except MALFORMED as error:
+            raise ValueError("no reply address") from error
 
 
 MOST_WAITING = 64

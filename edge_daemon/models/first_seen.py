@@ -75,7 +75,10 @@ def parse_seen(content: bytes) -> dict[str, str]:
 
     Raises ValueError for anything else.
     """
-    seen = json.loads(content)
+    try:
+        seen = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
     if not isinstance(seen, dict) or not all(isinstance(each, str) for each in seen.values()):
         raise ValueError("not a digest for each bundle")
     return seen

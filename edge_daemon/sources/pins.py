@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from edge_daemon.core.values import BundleRef
+from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import BundleError
 from edge_daemon.models.files import write_durably
 from edge_daemon.models.manifest import Manifest
@@ -57,7 +58,7 @@ def _read(file: Path | None) -> dict[str, str]:
         return {str(key): str(value) for key, value in known.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, *MALFORMED) as error:
         # The store's own memory of digests still refuses a changed version.
         _log.warning("source_memory_not_read", file=str(file), error=str(error))
         return {}

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import BoxError
 from edge_daemon.models.files import write_durably
 from edge_daemon.models.shared_folder import alone_in
@@ -120,7 +121,7 @@ class Staging:
             notes = json.loads(self._notes.read_bytes())
             done = {str(path): int(size) for path, size in notes["bytes"].items()}
             return done, {str(path) for path in notes["whole"]}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, *MALFORMED):
             return {}, set()  # nothing of it counts then: it is fetched anew
 
 

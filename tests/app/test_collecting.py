@@ -101,3 +101,7 @@ def test_an_overruled_part_is_borrowed_from_the_pictures_of_parts(tmp_path: Path
     assert borrowed(tmp_path, 0.0, Overruled("b1", 812)) is None, "it was not drawn"
     assert borrowed(tmp_path, 1.0, Overruled("b1", 813)) is None
     assert json.loads(next(tmp_path.glob("*/*/*.json")).read_text())["boot"] == "b1"
+    (facts,) = tmp_path.rglob("*.json")
+    for content in ('{"parts": []}', "[" * 100_000, "[5]", ""):
+        facts.write_text(content)
+        assert borrowed(tmp_path, 1.0, Overruled("b1", 812)) is None, content[:9]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from edge_daemon.app.courier import CourierWatch
 from edge_daemon.config import Settings
 from edge_daemon.core.fleet.campaign import Campaign
+from edge_daemon.courier import wire
 from edge_daemon.courier.peers import peer_topic
 from edge_daemon.courier.staging import Wanted
 from edge_daemon.host.clock import SystemClock
@@ -79,9 +81,13 @@ def until(holds: Callable[[], bool], watch: CourierWatch, **status: object) -> N
 
 
 def test_it_fetches_what_a_campaign_names_tells_neighbours_and_takes_its_word_back(
-    plant: Path, offered: tuple[WebShelf, Wanted], tmp_path: Path
+    plant: Path,
+    offered: tuple[WebShelf, Wanted],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """While the station is held, nothing comes."""
+    monkeypatch.setattr(wire, "Share", partial(wire.Share, settle_s=0.0))  # it has no neighbours
     shelf, wanted = offered
     configured = settings(tmp_path, plant, shelf.url)
     said: list[tuple[str, bytes]] = []

@@ -103,11 +103,12 @@ def test_a_restart_goes_on_from_what_was_learnt(tmp_path: Path) -> None:
     again.light = 60.0
     again.frames(150)
     assert len(again.noticed) == 1
-    (tmp_path / FILE).write_text("[[1,2]]")
-    damaged = Line(tmp_path)
-    damaged.light = 60.0
-    damaged.frames(600)
-    assert damaged.noticed == [], "it learns anew"
+    for content in ("[[1,2]]", "[" * 100_000, '[["x", "p", "m", {}]]'):
+        (tmp_path / FILE).write_text(content)
+        damaged = Line(tmp_path)
+        damaged.light = 60.0
+        damaged.frames(600)
+        assert damaged.noticed == [], "it learns anew"
 
 
 def test_parts_are_the_units_where_there_are_parts(tmp_path: Path) -> None:

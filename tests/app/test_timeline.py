@@ -112,6 +112,15 @@ def test_an_answer_without_a_swap_is_told_where_it_is_bad(told: Told) -> None:
     assert (line.kind, line.status, line.code) == ("confirm", "rejected", "precondition_failed")
 
 
+def test_what_was_refused_at_once_says_what_was_asked_and_why(told: Told) -> None:
+    """It was never accepted, so the trail has no row of the request itself."""
+    refused = {"verb": "swap", "model": "bottle@9", "by": "kim", "reason": "It is not there."}
+    told.write("outcome", id="r4", status="rejected", swap="", code="unknown_model", **refused)
+    (line,) = told.timeline.lines()
+    assert (line.kind, line.model, line.by) == ("swap", "bottle@9", "kim")
+    assert (line.code, line.message) == ("unknown_model", "It is not there.")
+
+
 def test_it_is_bounded_and_survives_what_it_cannot_read(told: Told) -> None:
     """Years of swaps show the newest few; a damaged row tells nothing and breaks nothing."""
     for number in range(SHOWN + 5):

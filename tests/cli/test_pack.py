@@ -163,5 +163,23 @@ def test_weights_that_are_none_are_refused_in_a_sentence(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [weights]
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--add", "--to", "out"), "--add and --to exclude each other."),
+        (("--golden", "nowhere"), "There is no nowhere."),
+    ],
+)
+def test_a_slip_is_told_before_the_weights_are_read(
+    tmp_path: Path, options: tuple[str, ...], says: str
+) -> None:
+    """Reading them takes long; these would be refused as well."""
+    weights = tmp_path / "best.pt"
+    weights.write_bytes(b"no weights at all")
+    code, output = run("pack", str(weights), "--name", "a", "--version", "1", *options)
+    assert code == 2
+    assert says in output
+
+
 def _json(output: str) -> Any:
     return json.loads(output[output.index("{\n") :])

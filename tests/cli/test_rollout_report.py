@@ -198,6 +198,8 @@ def test_the_page_is_read_in_a_browser_without_a_network(station: Stopped) -> No
         window.open(path.as_uri())
         window.wait_text("What would change it")
         read = window.text()
+        assert "stage 1" in read
+        assert "stage 0" not in read, "people count from 1, as rollouts show does"
         assert "not measured" in read
         assert "W (+" in read or "W (" in read
         assert "candidate less incumbent, 95 % interval" in read.lower().replace("\t", " ")

@@ -79,6 +79,16 @@ def test_a_rejected_id_stays_rejected(station: Station) -> None:
     station.until(lambda: station.answers("x") == [first, first])
 
 
+def test_the_trail_says_what_was_refused_and_why(station: Station) -> None:
+    """A request that was refused at once has no other row there."""
+    answer = station.ask("swap", model="jar@1.0.0", id="x", by="kim")
+    rows = [json.loads(link.row.body) for link in station.journal.audit_rows(50)]
+    (told,) = [row for row in rows if row.get("id") == "x"]
+    assert (told["verb"], told["model"], told["by"]) == ("swap", "jar@1.0.0", "kim")
+    assert (told["status"], told["code"]) == ("rejected", "unknown_model")
+    assert told["reason"] == answer["error"]["message"]
+
+
 OTHERS = [("swap", {"model": B1}), ("prepare", {"model": B2}), ("hold", {}), ("release", {})]
 
 

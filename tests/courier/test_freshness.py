@@ -14,7 +14,7 @@ import pytest
 
 from edge_daemon.config.fleet import FleetTrust
 from edge_daemon.core.fleet.campaign import digest
-from edge_daemon.courier import wire
+from edge_daemon.courier import child, wire
 from edge_daemon.courier.child import CourierProcess
 from edge_daemon.fleet.freshness.monitor import FreshnessMonitor
 from edge_daemon.fleet.freshness.refresher import Refreshed
@@ -70,9 +70,10 @@ def box(folder: Path, publisher: Publisher, url: str) -> Iterator[Box]:
 
 
 def test_it_looks_at_its_start_and_the_daemon_reads_what_is_kept(
-    publisher: Publisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A timestamp that is heard is verified there as well, and a killed courier looks again."""
+    monkeypatch.setattr(child, "FIRST_S", 0.05)
     with WebShelf(publisher.metadata).serving() as web, box(tmp_path, publisher, web.url) as made:
         assert made.word().why == ""
         assert made.monitor.why_not(*THIS) == ""

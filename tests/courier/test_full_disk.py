@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.courier.staging import Wanted
-from edge_daemon.courier.torrent import Torrent
+from edge_daemon.courier.torrent import PIECE_BYTES, Torrent
 from tests.sim.small_disk import small_disk
 from tests.sim.swarm_site import Station, certificates, published, site
 from tests.sim.web_shelf import WebShelf
@@ -71,19 +71,22 @@ def test_a_disk_that_fills_while_it_comes(
     """Its own room is taken already, and the store's door finds none: what came is not lost, and
     nothing of the store's copy is left."""
     shelf, torrent, wanted = origin
-    shelf.bytes_s = 1_000_000
+    weights = "bottle/1.4.0/weights.pt"
+    shelf.most[weights] = 3 * PIECE_BYTES
     with (
         small_disk(tmp_path / "disk", DISK_MB) as disk,
         site(disk / "site", plant, shelf.url) as made,
     ):
         station = made.add("cam1", "127.0.0.2")
         station.courier.want(wanted)
-        assert made.wait(lambda: station.progress.have > 0.3), made.told()
+        there = list(range(torrent.files[-1].first + 3))
+        assert made.wait(lambda: station.on_disk(torrent) == there), made.told()
         file = disk / "ballast"
         with file.open("wb", buffering=0) as into, suppress(OSError):
             while into.write(bytes(64 << 10)):
                 pass  # until there is no room for one more byte
-        assert made.wait(lambda: bool(station.progress.why)), made.told()
+        del shelf.most[weights]
+        assert made.wait(lambda: "No space" in station.progress.why), made.told()
         assert station.progress.phase == "fetching"
         assert not (station.store / "bottle").exists()
         came = station.progress.origin

@@ -92,7 +92,7 @@ def test_peers_that_poison_lie_and_keep_silent_cost_time_and_no_byte_of_the_bund
 ) -> None:
     shelf, torrent, wanted = origin
     with site(tmp_path / "site", plant, shelf.url) as made, ExitStack() as liars:
-        station = made.add("cam1", "127.0.0.2")
+        station = made.add("cam1", "127.0.0.2", first_wait_s=1.0)
         station.courier.want(wanted)
         assert made.wait(lambda: station.progress.phase == "fetching" and bool(shelf.asked))
         where = ("127.0.0.2", station.progress.port)

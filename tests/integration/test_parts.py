@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -169,6 +170,23 @@ def test_a_part_without_a_frame_is_of_the_order_that_runs() -> None:
     (part,) = plc.told("part")
     assert (part["verdict"], part["reason"], part["frames"]) == ("uninspected", "no_frame", [])
     assert (part["job_order"], part["product"]) == ("WO-2", "BTL")
+
+
+def test_a_sender_with_a_clock_of_its_own_loses_no_part() -> None:
+    """Its time is told as it was said; what is kept, counted and found goes by this station's."""
+    with station({"by": "trigger", "window_ms": [0, 50]}) as (device, plc):
+        times = {"SN-0": "1970-01-02T00:00:00Z", "SN-1": "2035-01-01T00:00:00Z", "SN-2": None}
+        began = time.time()
+        for count, (name, at) in enumerate(times.items(), 1):
+            plc.ask("trigger", id=name, at=at)
+            wait_until(lambda n=count: len(plc.told("part")) == n, name)
+        found = json.loads(command(device, "parts", "list", "--json"))
+        assert device.daemon is not None
+        rows = device.daemon.resources.journal.parts(10)
+        assert all(began - 5 <= row.utc <= time.time() for row in rows)
+    assert [each["id"] for each in found] == ["SN-2", "SN-1", "SN-0"]
+    told = [each["triggered_at"] for each in plc.told("part")]
+    assert [each[:4] for each in told[:2]] == ["1970", "2035"]
 
 
 @pytest.mark.parametrize("protocol", [5, 4])

@@ -87,6 +87,12 @@ def test_what_cannot_be_read_says_where_it_looked_and_hides_nothing_else() -> No
     ]
     _, refused = read(cfx("UnitsTested", {"OverallResult": "Failed"}), preset="ipc-cfx")
     assert "no part: looked at `UnitIdentifier`" in refused[0].message
+    mixed = {"TestedUnits": [5, {"UnitIdentifier": "SN-6", "OverallResult": "Failed"}]}
+    words, refused = read(mixed, preset="ipc-cfx")
+    assert [word.part for word in words] == ["SN-6"]
+    assert [error.message for error in refused] == ["The unit is not a JSON object."]
+    with pytest.raises(SenderError, match="no CFX message"):
+        read([mixed], preset="ipc-cfx")
     for payload in (b"{", b"\xff\xfe", json.dumps([{}] * (MAX_PARTS + 1)).encode()):
         with pytest.raises(SenderError):
             read(payload, preset="flat")

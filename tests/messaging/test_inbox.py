@@ -180,6 +180,48 @@ def test_what_is_malformed_is_named(payload: Any, named: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("verb", "payload", "says", "hints"),
+    [
+        ("swap", b"", "The request is empty.", "Send an object with `model`."),
+        ("swap", b'{"id":"a\x00b"}', "Invalid control character at line 1, column 9", "quotes"),
+        ("swap", {"model": "b", "id": "x" * 200}, "`id` has 200 characters; at most 128", "Use"),
+        ("swap", {"model": "x" * 200}, f"`model` is '{'x' * 76}…'.", "name@version"),
+        ("tune", {"model": "b", "set": {"a.confidence": 0.4, "b.confidence": "0.4"}},
+         "`set.b.confidence` is '0.4'.", "numbers by rule"),
+        ("tune", {"model": "b", "set": {"scratch.confidence": True}},
+         "`set.scratch.confidence` is true.", "numbers by rule"),
+        ("tune", {"model": "b", "set": {"scratch.confidence": [1]}},
+         "`set.scratch.confidence` is a list.", "numbers by rule"),
+        ("tune", {"model": "b", "set": {"": 0.4}}, "`set` has the name ''.", "numbers by rule"),
+        ("tune", {"model": "b", "set": {"a.confidence": 0.4}, "reset": True},
+         "either `set` or `reset`, and has both.", "or"),
+        ("tune", {"model": "b"}, "A tune needs either `set` or `reset`.", "or"),
+        ("trigger", {"at": "soon"}, "`at` is 'soon'.", "the moment of arrival"),
+        ("trigger", {"at": {"frame": 5}}, "`at` is an object.", "the moment of arrival"),
+        ("trigger", {"at": "2099-01-01T00:00:00Z"}, "ten years ahead", "the moment of arrival"),
+        ("swap", {"model": "b", "at": "2099-01-01T00:00:00Z"}, "ten years ahead", "next_order"),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_the_value_and_what_this_verb_takes(
+    verb: str, payload: Any, says: str, hints: str
+) -> None:
+    error = refused(verb, payload)
+    assert says in error.message
+    assert hints in error.hint
+    assert verb != "trigger" or "frame" not in error.hint
+
+
+@pytest.mark.parametrize(
+    ("late_s", "words"),
+    [(0.25, "0.250 s"), (59.0, "59.000 s"), (61.0, "1 min"), (817_667_454.3, "9463 d 17 h")],
+)
+def test_a_late_request_is_told_by_how_much(late_s: float, words: str) -> None:
+    then = iso_utc(TEN - late_s)
+    error = refused("confirm", {"id": "late", "expires": then})
+    assert error.message == f"The request expired {words} before it arrived."
+
+
+@pytest.mark.parametrize(
     ("key", "meant"),
     [
         ("dryRun", "dry_run"),

@@ -13,6 +13,7 @@ import pytest
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BoxError, BundleError, Code, SenderError, StateError
+from edge_daemon.models import shared_folder
 from edge_daemon.models.bundle import Manifest, read_manifest
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
@@ -242,9 +243,10 @@ def test_nothing_goes_while_somebody_adds(root: Path, store: Store) -> None:
 
 
 def test_whoever_holds_the_store_is_not_waited_for_for_ever(
-    root: Path, store: Store, tmp_path: Path
+    root: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few seconds, then a sentence; nothing was changed, and the next try succeeds."""
+    monkeypatch.setattr(shared_folder, "LOCK_PATIENCE_S", 0.2)
     folder = make_bundle(tmp_path / "incoming", "bottle@3.0.0")
     root.mkdir(exist_ok=True)
     with (root / ".lock").open("w") as held:

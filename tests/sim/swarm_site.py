@@ -18,7 +18,7 @@ from pathlib import Path
 from edge_daemon.core.values import BundleRef
 from edge_daemon.courier import wire
 from edge_daemon.courier.child import CourierProcess
-from edge_daemon.courier.election import STEP
+from edge_daemon.courier.peers import STEP
 from edge_daemon.courier.site import Neighbour
 from edge_daemon.courier.staging import Wanted
 from edge_daemon.courier.torrent import Torrent, describe, folder_files

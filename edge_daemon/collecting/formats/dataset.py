@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_daemon.collecting.record import Record
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Box, Verdict
-from edge_daemon.documents import DocumentError
+from edge_daemon.documents import MALFORMED, DocumentError
 from edge_daemon.errors import SenderError
 
 MOST_LABEL_BYTES = 512 << 20
@@ -119,20 +119,8 @@ def reading(file: Path, what: str) -> Iterator[None]:
         yield
     except DocumentError as error:
         raise SenderError(f"{file} {error.message}.", hint=error.hint or _AS_EXPORTED) from error
-    except _MALFORMED as error:
+    except (*MALFORMED, OSError, SyntaxError) as error:  # the last is XML's
         raise _unreadable(file, what, error) from error
-
-
-_MALFORMED = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,  # a number of hundreds of digits
-    SyntaxError,  # XML's
-    RecursionError,
-    OSError,
-)
 
 
 def _unreadable(file: Path, what: str, error: Exception) -> SenderError:

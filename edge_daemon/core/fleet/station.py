@@ -17,6 +17,7 @@ from edge_daemon.core.fleet.report import CampaignStatus, Phase
 from edge_daemon.core.fleet.waves import wave_of
 from edge_daemon.core.values import BundleRef, Status
 from edge_daemon.core.verbs import Verb
+from edge_daemon.core.wording import duration
 
 MOST_HEARD = 64
 """Campaigns of which messages are kept before the campaign itself came."""
@@ -235,7 +236,7 @@ def _waits_for(  # noqa: PLR0911 - the first that holds
         return Phase.HAVE, EXPIRED
     if now_utc < campaign.not_before:
         later_s = campaign.not_before - now_utc
-        return Phase.HAVE, f"it begins in {later_s:.0f} s, by this station's clock"
+        return Phase.HAVE, f"it begins in {duration(later_s)}, by this station's clock"
     if heard.open_wave(campaign, now_utc) < wave:
         return Phase.HAVE, f"wave {wave} is not open"
     if station.is_held:

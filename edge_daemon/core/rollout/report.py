@@ -110,14 +110,16 @@ def _would_change(
     progress: Progress, reading: Reading, ending: Ending, missing: tuple[str, ...]
 ) -> list[str]:
     """What would have to be known for another recommendation."""
-    found = list(missing)
     unlabelled = sum(reading.overall.unlabelled.values())
-    if unlabelled:
-        found.append(f"true verdicts of parts on which the models disagree: {unlabelled} have none")
+    wanted = f"true verdicts of parts on which the models disagree: {unlabelled} have none"
+    disagreed = [wanted] if unlabelled else []
+    if ending.how:
+        return [*disagreed, "the rollout is over: labels that come now do not change how it ended"]
+    found = [*missing, *disagreed]
     for one in reading.slices:
         for side, what in ((one.missed, "missed defects"), (one.false_rejects, "false rejects")):
             found.append(_distance(one, side, what))
-    if not ending.how and progress.plan.stages[progress.stage].mode is Mode.FULL:
+    if progress.plan.stages[progress.stage].mode is Mode.FULL:
         found.append("the trial of the candidate, which is the active model now")
     return found
 

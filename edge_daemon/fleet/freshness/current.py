@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge_daemon.documents import MALFORMED
 from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.times import iso_utc
 
@@ -58,7 +59,7 @@ def parse_remembered(content: bytes) -> Remembered:
         versions = int(current["root"]), int(current["timestamp"])
         made = Current(float(current["at"]), float(current["until"]), campaigns, *versions)
         return Remembered(made, seen)
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise ValueError(f"no memory of the fleet's metadata: {error}") from error
 
 

@@ -263,7 +263,7 @@ function renderTimeline() {
     const how = [said(swap.status), swap.kind !== "order" && said(swap.kind) !== said(swap.status) ? said(swap.kind) : null,
       swap.by ? `by ${swap.by}` : null, swap.pause_ms !== null ? `pause ${ms(swap.pause_ms)}` : null,
       swap.checks ? `${swap.checks[0]} of ${swap.checks[1]} checks` : null,
-      swap.code ? said(swap.code) : null].filter(Boolean).join(" · ");
+      swap.code ? (!swap.checks && swap.message) || said(swap.code) : null].filter(Boolean).join(" · ");
     return el("li", {}, el("button", { on: () => openSwap(swap) }, el("span", { class: `mark ${mood}` }, sign),
       el("span", { class: "what" }, what), el("span", { class: "when" }, time(swap.time)), el("span", { class: "how" }, how)));
   }));

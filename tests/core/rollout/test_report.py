@@ -115,7 +115,11 @@ def test_a_rollout_without_evidence_says_so_in_one_sentence() -> None:
     ],
 )
 def test_of_one_that_ended_the_end_is_the_recommendation(ending: Ending, do: str) -> None:
-    assert report(progress(), ending)["recommendation"] == {"do": do, "why": ending.why}
+    found = report(progress(), ending)
+    assert found["recommendation"] == {"do": do, "why": ending.why}
+    disagreed, over = found["would_change"]
+    assert "models disagree: 1 have none" in disagreed
+    assert "the rollout is over" in over, "nothing can stop it any more"
 
 
 def test_while_it_runs_it_says_what_is_missing() -> None:
@@ -123,6 +127,7 @@ def test_while_it_runs_it_says_what_is_missing() -> None:
     assert found["recommendation"]["do"] == "wait"
     assert any("3 of 8 pairs of blocks" in each for each in found["would_change"])
     assert any("models disagree: 1 have none" in each for each in found["would_change"])
+    assert any("stop it" in each for each in found["would_change"])
 
 
 outcomes = st.tuples(

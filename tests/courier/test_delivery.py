@@ -1,0 +1,101 @@
+"""One bundle, from the origin through the library's own swarm into the store."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.courier import delivery
+from edge_daemon.courier.delivery import Delivery, DeliveryTools
+from edge_daemon.courier.election import patience_s
+from edge_daemon.courier.origin import WebOrigin
+from edge_daemon.courier.site import Site
+from edge_daemon.courier.staging import Wanted, is_there
+from edge_daemon.courier.torrent import Torrent, normal
+from edge_daemon.courier.wire import Progress
+from edge_daemon.models.store import Store
+from edge_daemon.models.trust import Trust
+from edge_daemon.sources.http import Http
+from tests.sim.swarm_site import NEVER_S, certificates, published
+from tests.sim.web_shelf import WebShelf
+
+pytest.importorskip("libtorrent", reason="needs the extra fleet")
+
+from edge_daemon.courier.swarm import Link, Swarm
+
+SPOILED = 4
+"""A piece in the middle of the weights."""
+
+
+class SpoilingSwarm(Swarm):
+    """The first time a piece is put into it, a neighbour's wrong byte is in it."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(link)
+        self.tries = Counter[int]()
+
+    def put(self, piece: int, content: bytes) -> None:
+        self.tries[piece] += 1
+        if piece == SPOILED and self.tries[piece] == 1:
+            content = bytes([content[0] ^ 1]) + content[1:]
+        super().put(piece, content)
+
+
+@dataclass
+class Bench:
+    """A station without neighbours."""
+
+    swarm: SpoilingSwarm
+    torrent: Torrent
+    wanted: Wanted
+    tools: DeliveryTools
+    has_it: threading.Event
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    plant = certificates(tmp_path / "plant", ["cam1"])
+    ca = plant / "ca.pem"
+    torrent, wanted = published(tmp_path / "origin", ca, 1.2)
+    link = Link("127.0.0.2", plant / "cam1-swarm.pem", plant / "cam1-swarm.key", ca, local=False)
+    has_it = threading.Event()
+
+    def tell(progress: Progress) -> None:
+        if progress.phase == "have":
+            has_it.set()
+
+    store, swarm = Store(tmp_path / "store"), SpoilingSwarm(link)
+    with WebShelf(tmp_path / "origin").serving() as shelf, closing(swarm):
+        origin = WebOrigin(Http(shelf.url), wanted.ref)
+        tools = DeliveryTools(
+            Site("cam1"), store, Trust(), [origin], [], swarm, normal(ca.read_bytes()), 400.0,
+            0.0, patience_s, lambda: False, tell,
+        )  # fmt: skip
+        yield Bench(swarm, torrent, wanted, tools, has_it)
+
+
+@contextmanager
+def delivering(bench: Bench) -> Iterator[None]:
+    made = Delivery(bench.wanted, bench.tools)
+    made.start()
+    try:
+        yield
+    finally:
+        made.cancel()
+
+
+def test_a_piece_that_a_neighbour_spoiled_is_taken_again_when_that_is_seen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when it is late: nobody would have it before."""
+    monkeypatch.setattr(delivery, "LATE_S", NEVER_S)
+    with delivering(bench):
+        assert bench.has_it.wait(60.0), bench.swarm.tries
+    assert is_there(bench.tools.store, bench.wanted)
+    assert bench.swarm.tries == Counter([*range(bench.torrent.pieces), SPOILED])
