@@ -30,7 +30,7 @@ from edge_daemon.frames.camera_state import (
 )
 from edge_daemon.frames.captured import Lease
 from edge_daemon.frames.fault import Fault, SourceError
-from edge_daemon.frames.picture import PictureGauge, Spells
+from edge_daemon.frames.picture import FlawTracker, PictureGauge
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.memory import FrameShape, Pixels
@@ -172,7 +172,7 @@ class Capture:
         self._now = now
         self._patience = patience
         self._picture = picture
-        self._spells = Spells()
+        self._flaws = FlawTracker()
         self._turn = threading.Lock()  # delivery of a frame against leaving its reader behind
         self._reader: _Reader | None = None
         self._source = ""
@@ -189,7 +189,7 @@ class Capture:
         state, reader = self._state, self._reader
         if state.state is CameraPhase.ONLINE and reader is not None:
             measures = reader.gauge.measures if reader.gauge else None
-            return replace(state, fps=reader.fps, measures=measures, flaws=self._spells.flaws)
+            return replace(state, fps=reader.fps, measures=measures, flaws=self._flaws.flaws)
         return state
 
     def start(self, listener: CameraListener) -> None:
@@ -313,7 +313,7 @@ class Capture:
             self._source = reader.camera.describe()
 
     def _tell_pictures(self) -> None:
-        for news in self._spells.news():
+        for news in self._flaws.news():
             if isinstance(news, Flaw):
                 self._tell(partial(self._listener.picture_bad, news))
             else:
@@ -343,6 +343,6 @@ class Capture:
                 self._ring.abandon(lease)
                 return False
             self._ring.commit(lease, captured, flaw.reason if flaw else None)
-            if self._spells.note(flaw, captured.at):
+            if self._flaws.note(flaw, captured.at):
                 reader.news.set()
             return True

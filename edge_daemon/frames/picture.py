@@ -153,7 +153,7 @@ def _sharpness(pixels: Pixels, step: int) -> float:
     return float((rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2]).var())
 
 
-class Spells:
+class FlawTracker:
     """The spells of bad pictures, one a reason: one thread notes each frame, another one tells."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 from edge_daemon.core.picture import Flaw, PictureLimits, Spell
 from edge_daemon.core.values import Reason
 from edge_daemon.demo.conveyor import SCENES, Conveyor
-from edge_daemon.frames.picture import PictureGauge, Spells
+from edge_daemon.frames.picture import FlawTracker, PictureGauge
 from edge_daemon.host.memory import Pixels
 
 USUAL = PictureLimits()
@@ -213,19 +213,19 @@ def test_the_drawn_line_is_evidence(scene: str) -> None:
 
 def test_two_kinds_of_bad_pictures_have_a_spell_each() -> None:
     """A damaged picture within a dark spell begins its own, and each is told once."""
-    spells = Spells()
+    tracker = FlawTracker()
     dark = Flaw(Reason.BAD_PICTURE, "black", "is black")
     torn = Flaw(Reason.DAMAGED_PICTURE, "damaged", "is damaged")
-    assert [spells.note(flaw, 0.0) for flaw in (None, dark, dark, torn, dark)] == [
+    assert [tracker.note(flaw, 0.0) for flaw in (None, dark, dark, torn, dark)] == [
         False,
         True,
         False,
         True,
         False,
     ]
-    assert spells.flaws == (dark, torn)
-    assert list(spells.news()) == [dark, torn]
-    assert spells.note(None, 6.0)
-    ended = [news for news in spells.news() if isinstance(news, Spell)]
+    assert tracker.flaws == (dark, torn)
+    assert list(tracker.news()) == [dark, torn]
+    assert tracker.note(None, 6.0)
+    ended = [news for news in tracker.news() if isinstance(news, Spell)]
     assert [(spell.flaw, spell.frames) for spell in ended] == [(dark, 3), (torn, 1)]
-    assert spells.flaws == ()
+    assert tracker.flaws == ()

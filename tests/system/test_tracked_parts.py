@@ -19,6 +19,12 @@ FEW = 10
 UNKNOWN_TO_THE_FIRST = "scratch_curved"
 
 
+def hear(told: list[dict[str, Any]], count: int) -> None:
+    """Until so many parts were told; however slow the machine is, one comes after the other."""
+    for number in range(len(told), count):
+        wait_until(lambda least=number: len(told) > least, "the next part")  # type: ignore[misc]
+
+
 @pytest.mark.model
 def test_followed_parts_are_told_once_with_their_own_defects() -> None:
     """Every place of the belt once and in order; a swap between two parts leaves none unjudged."""
@@ -29,10 +35,9 @@ def test_followed_parts_are_told_once_with_their_own_defects() -> None:
         client.listen(
             client.topics.camera_status, lambda _, payload: statuses.append(json.loads(payload))
         )
-        wait_until(lambda: len(told) >= FEW, "parts of the first model")
+        hear(told, FEW)
         assert list(client.request("swap", {"model": "bottle@1.1.0"}))[-1]["status"] == "succeeded"
-        swapped = len(told)
-        wait_until(lambda: len(told) >= swapped + FEW, "parts of the second model")
+        hear(told, len(told) + FEW)
         parts = told[1:]  # the line started in the middle of a part
         stage.stop_daemon()
     conveyor = Conveyor(belt=BELT)
@@ -41,6 +46,9 @@ def test_followed_parts_are_told_once_with_their_own_defects() -> None:
     for part in parts:
         place = conveyor.stands_at(part["frames"][len(part["frames"]) // 2] + drawn)
         places.append(place)
+        if part["late"]:  # on a busy machine: it was not waited for, and is rejected unseen
+            assert part["verdict"] == "ng"
+            continue
         flaws = conveyor.flaws(place, "bottle")
         if part["model"] == "bottle@1.0.0":
             flaws = tuple(flaw for flaw in flaws if flaw != UNKNOWN_TO_THE_FIRST)
