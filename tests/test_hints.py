@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from edge_daemon.cli.main import COMMANDS, loaded
 
 ROOT = Path(__file__).parents[1] / "edge_daemon"
 ADVICE = {"hint", "remedy"}
-COMMAND = re.compile(
-    r"(?:^|(?<=[:|] )|(?<=[`']))edge-daemon ([a-z][a-z-]+)(?: ([a-z][a-z-]+))?((?: --[a-z-]+)*)",
-    re.MULTILINE,
-)
+SAYING = {"tell", "error", "warning", "skipped"}
+COMMAND = re.compile(r"(?:^|(?<=[:|] )|(?<=[`']))edge-daemon (.+)", re.MULTILINE)
+STEP = re.compile(r": (edge-daemon [a-z].+)")
+END_OF_COMMAND = re.compile(r"[`';]|, |\. | \(|\.?$")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+OTHERS = re.compile(r"`(?!edge-daemon)[^`]+`|\b(?:systemctl|journalctl|pip) [^.;]+")
+"""Commands of other programs."""
 GROUPS = sorted(config.schema()["properties"])
 SETTING = re.compile(rf"(?<![\w./-])(?:{'|'.join(GROUPS)})(?:\.[a-z_]+)+(?![\w/(-])")
 FILES = re.compile(r"\.(?:yaml|yml|json|sig|py|pub|key)$")
@@ -42,32 +45,63 @@ def _text(node: ast.expr) -> str:
     )
 
 
+def _is_said(call: ast.Call) -> bool:
+    name = call.func.id if isinstance(call.func, ast.Name) else ""
+    return bool(ADVICE & {each.arg for each in call.keywords}) or name in SAYING
+
+
+def _said_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Each message with its next step, by its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _is_said(node):
+            parts = [*node.args, *(each.value for each in node.keywords)]
+            yield node.lineno, "\n".join(map(_text, parts))
+
+
 def _messages() -> Iterator[tuple[str, str]]:
-    """Each message with its next step, by its place."""
     for path in sorted(ROOT.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ADVICE & {each.arg for each in node.keywords}:
-                parts = [*node.args, *(each.value for each in node.keywords)]
-                place = f"{path.relative_to(ROOT)}:{node.lineno}"
-                yield place, "\n".join(map(_text, parts))
+        for line, text in _said_in(ast.parse(path.read_text())):
+            yield f"{path.relative_to(ROOT)}:{line}", text
 
 
 MESSAGES = dict(_messages())
 
 
+def _typed(text: str) -> Iterator[list[str]]:
+    """The words of each command of ours in a message."""
+    for rest in COMMAND.findall(text):
+        if not rest.startswith(INSERTED):  # the program's name and its version
+            yield END_OF_COMMAND.split(rest)[0].split()
+
+
 @cache
-def _command(name: str) -> tuple[set[str], set[str]]:
-    """The commands below this one, none where it is no group; the options of all of them."""
-    command: Any = loaded(name)
-    below: set[str] = set()
-    if hasattr(command, "list_commands"):
+def _command(*words: str) -> tuple[Any, tuple[str, ...]]:
+    """The command that these words begin with, and the words after it."""
+    command: Any = loaded(words[0])
+    rest = words[1:]
+    while hasattr(command, "list_commands"):
+        assert rest, f"{' '.join(words)} is a group"
         context = typer.Context(command)
-        below = set(command.list_commands(context))
-        commands = [command.get_command(context, word) for word in below]
-    else:
-        commands = [command]
-    parameters = [parameter for each in commands for parameter in each.params]
-    return below, {name for each in parameters for name in (*each.opts, *each.secondary_opts)}
+        assert rest[0] in command.list_commands(context), words
+        command, rest = command.get_command(context, rest[0]), rest[1:]
+    return command, rest
+
+
+def _options(command: Any) -> set[str]:
+    names = {name: each for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    return {"--help", *(name for name in names if name.startswith("--"))}
+
+
+def _arguments(command: Any, words: Sequence[str]) -> int:
+    """How many of the words are no options, and no options' values."""
+    valued = {
+        name
+        for each in command.params
+        if each.param_type_name == "option" and not each.is_flag
+        for name in each.opts
+    }
+    pairs = zip(("", *words), words, strict=False)
+    return sum(not word.startswith("-") and before not in valued for before, word in pairs)
 
 
 def _is_setting(path: str) -> bool:
@@ -106,12 +140,25 @@ def test_most_messages_are_looked_at() -> None:
 
 @pytest.mark.parametrize("place", [p for p, text in MESSAGES.items() if COMMAND.search(text)])
 def test_every_command_of_a_hint_can_be_typed(place: str) -> None:
-    """With the command below it and its options."""
-    for name, word, options in COMMAND.findall(MESSAGES[place]):
-        assert name in COMMANDS, name
-        below, known = _command(name)
-        assert set(options.split()) <= known, (name, options)
-        assert not below or word in below, (name, word)
+    """With the command below it, and its options."""
+    for words in _typed(MESSAGES[place]):
+        assert words[0] in COMMANDS, words
+        command, rest = _command(*words)
+        options = {word.partition("=")[0] for word in rest if word.startswith("--")}
+        assert options <= _options(command), words
+
+
+@pytest.mark.parametrize("place", [p for p, text in MESSAGES.items() if STEP.search(text)])
+def test_a_command_that_is_the_next_step_has_all_that_it_needs(place: str) -> None:
+    """After a colon it is there to be typed; within a sentence its name is enough."""
+    for step in STEP.findall(MESSAGES[place]):
+        for words in _typed(step):
+            command, rest = _command(*words)
+            for each in command.params:
+                is_option = each.param_type_name == "option"
+                assert not (each.required and is_option) or set(each.opts) & set(rest), words
+            needed = [e for e in command.params if e.param_type_name == "argument" and e.required]
+            assert _arguments(command, rest) >= len(needed), words
 
 
 @pytest.mark.parametrize("place", [p for p, text in MESSAGES.items() if SETTING.search(text)])
@@ -120,3 +167,80 @@ def test_every_setting_of_a_message_exists(place: str) -> None:
     for path in SETTING.findall(MESSAGES[place]):
         if not FILES.search(path):
             assert _is_setting(path.rstrip(".")), path
+
+
+# --------------------------------------------------------------------------- options by themselves
+
+
+class Calls:
+    """Which functions of the commands' modules mention which, by their names."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, set[str]] = {}
+        self.nodes: dict[str, ast.AST] = {}
+        for path in sorted((ROOT / "cli").rglob("*.py")):
+            words = path.relative_to(ROOT.parent).with_suffix("").parts
+            self._read(".".join(words), ast.parse(path.read_text()))
+
+    def _read(self, module: str, tree: ast.Module) -> None:
+        known = {}
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom):
+                here = {each.asname or each.name: each.name for each in node.names}
+                known.update({name: f"{node.module}.{real}" for name, real in here.items()})
+            elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                known[node.name] = f"{module}.{node.name}"
+                self.nodes[known[node.name]] = node
+        for node in tree.body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+                self.of[known[node.name]] = {known[name] for name in names & known.keys()}
+
+    def from_(self, name: str) -> set[str]:
+        found, left = set(), [name]
+        while left:
+            each = left.pop()
+            if each not in found:
+                found.add(each)
+                left += self.of.get(each, ())
+        return found
+
+
+def _every_command(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if not hasattr(command, "list_commands"):
+        yield name, command
+        return
+    context = typer.Context(command)
+    for word in command.list_commands(context):
+        yield from _every_command(command.get_command(context, word), f"{name} {word}")
+
+
+def _alone(text: str) -> set[str]:
+    """Options that a message names without a command."""
+    bare = OTHERS.sub("", text)
+    for rest in COMMAND.findall(bare):
+        bare = bare.replace(END_OF_COMMAND.split(rest)[0], "")
+    return set(OPTION.findall(bare))
+
+
+def test_every_option_of_a_message_is_one_of_the_command_that_says_it() -> None:
+    """Whoever reads it adds the option to what they typed."""
+    calls, looked_at = Calls(), 0
+    for first in COMMANDS:
+        for name, command in _every_command(loaded(first), first):
+            begin = f"{command.callback.__module__}.{command.callback.__qualname__}"
+            for function in calls.from_(begin) & calls.nodes.keys():
+                for line, text in _said_in(calls.nodes[function]):
+                    looked_at += len(_alone(text))
+                    unknown = _alone(text) - _options(command)
+                    assert not unknown, f"{name}: {function}:{line} names {sorted(unknown)}"
+    assert looked_at > 40
+
+
+def test_no_message_below_the_commands_names_an_option_alone() -> None:
+    """There nobody knows what was typed; bundles are packed by one command."""
+    packs, _ = _command("models", "pack")
+    for place, text in MESSAGES.items():
+        if not place.startswith(("cli/", "demo/")):
+            known = _options(packs) if place.startswith("packing/") else set()
+            assert _alone(text) <= known, place

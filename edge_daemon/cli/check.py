@@ -20,6 +20,7 @@ from edge_daemon.cli.checks.configuration import check_file
 from edge_daemon.cli.checks.finding import Finding, Level, error, skipped
 from edge_daemon.cli.checks.machine import check_machine
 from edge_daemon.cli.checks.models import check_models
+from edge_daemon.cli.checks.onlooker import check_onlooker, is_onlooker, not_of_onlooker
 from edge_daemon.cli.checks.pictures import check_pictures
 from edge_daemon.cli.checks.service import check_service
 from edge_daemon.cli.exits import BAD_CONFIGURATION, FAILED
@@ -104,9 +105,28 @@ def examine(
     tell(Section.CONFIGURATION.value, remarks)
     if settings is None:
         return found, None
+    looks = _of_onlooker(settings) if is_onlooker(settings) else _of_station(settings, wanted)
+    for name, look in looks.items():
+        if name in wanted:
+            with _quiet():
+                found[name.value] = _guarded(look)
+            tell(name.value, found[name.value])
+    return found, settings
+
+
+_Looks = Mapping[Section, Callable[[], list[Finding]]]
+
+
+def _of_onlooker(settings: Settings) -> _Looks:
+    nothing = {each: lambda: not_of_onlooker(settings) for each in Section}
+    del nothing[Section.CONFIGURATION]
+    return {**nothing, Section.BROKER: lambda: check_onlooker(settings)}
+
+
+def _of_station(settings: Settings, wanted: Sequence[Section]) -> _Looks:
     station = Station(settings)
     seen = station.seen() if {Section.CAMERA, Section.SERVICE} & set(wanted) else None
-    looks: dict[Section, Callable[[], list[Finding]]] = {
+    return {
         Section.MACHINE: lambda: check_machine(settings),
         Section.CAMERA: lambda: check_camera(settings, seen),
         Section.BROKER: lambda: check_broker(settings),
@@ -114,12 +134,6 @@ def examine(
         Section.PICTURES: lambda: check_pictures(settings),
         Section.SERVICE: lambda: check_service(station, seen),
     }
-    for name, look in looks.items():
-        if name in wanted:
-            with _quiet():
-                found[name.value] = _guarded(look)
-            tell(name.value, found[name.value])
-    return found, settings
 
 
 def plain(found: Findings) -> dict[str, object]:

@@ -102,7 +102,9 @@ def sign(folder: Repo, key: Keys = None, online_key: OnlineKey = None) -> None:
     """
     repository = repository_of(folder)
     if not repository.missing():
-        raise WrongUsage(f"Nothing waits in {folder}.", hint="Look: edge-daemon fleet keys show")
+        raise WrongUsage(
+            f"Nothing waits in {folder}.", hint=f"Look: edge-daemon fleet keys show {folder}"
+        )
     go_on(repository, key or (), online_key)
 
 

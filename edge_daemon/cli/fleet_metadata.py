@@ -63,7 +63,8 @@ def go_on(repository: Repository, keys: Sequence[Path], online: Path | None) -> 
     for role, count in missing.items():
         if count:
             wanted = number_of(count, "signature")
-            tell(f"{role} still needs {wanted}: edge-daemon fleet keys sign {repository.folder}")
+            command = f"edge-daemon fleet keys sign {repository.folder} --key KEY"
+            tell(f"{role} still needs {wanted}: {command}")
     if any(missing.values()):
         return False
     if online is None:

@@ -24,7 +24,7 @@ from edge_daemon.fleet.freshness.refresher import Refresher
 from edge_daemon.fleet.ledger import read_inventory
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.systemd import Notifier
-from edge_daemon.messaging.client import Client
+from edge_daemon.messaging.client import NOBODY, Client
 from edge_daemon.models.countersigned import Signers
 
 
@@ -67,8 +67,9 @@ def watch(
             suppress(KeyboardInterrupt),
         ):
 
-            def say(topic: str, body: bytes) -> object:
-                return client.publish(topic, body, retain=True)
+            def say(topic: str, body: bytes) -> str:
+                refused = client.publish(topic, body, retain=True)
+                return "" if refused == NOBODY else refused
 
             evaluator = Evaluator(names, signers, name, say, why_not)
             manager.ready(f"Watches {number_of(len(names), 'station')}.")

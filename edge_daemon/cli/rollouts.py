@@ -54,7 +54,7 @@ def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -
     tell(f"  {found['how']}: {found['why']}")
     tell(f"  parts that one of both rejects: {len(found['pairs'])}")
     if found["asked"]:
-        tell("  parts that want a label: edge-daemon feedback PART ok|ng, by its id or with --boot")
+        tell("  parts that want a label, by id or number: edge-daemon feedback PART ok|ng")
     for part in found["asked"]:
         name = part["id"] or f"{part['part']} --boot {part['boot']}"
         tell(f"    {name}  {part['time']}")

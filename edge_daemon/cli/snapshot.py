@@ -13,7 +13,7 @@ from edge_daemon.cli.exits import FAILED, NotReachable, WrongUsage
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import tell
 from edge_daemon.cli.requests import show_answers, user
-from edge_daemon.cli.station import Station
+from edge_daemon.cli.station import Station, elsewhere
 from edge_daemon.config import Settings
 from edge_daemon.errors import BoxError, BrokerError
 from edge_daemon.messaging.client import Client
@@ -51,7 +51,7 @@ def _from_anywhere(settings: Settings, timeout_s: float) -> bytes:
         return _by_mqtt(settings, timeout_s)
     except BrokerError as error:
         if Station(settings).socket() is None:
-            raise
+            raise elsewhere(error) from error
         tell(f"{error.message} Asking the status page.", err=True)
     return _from_page(settings, timeout_s)
 

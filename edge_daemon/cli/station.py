@@ -24,13 +24,15 @@ from edge_daemon.config import Settings
 from edge_daemon.errors import BoxError, BrokerError, Code, EdgeDaemonError, SenderError
 from edge_daemon.host import unix_socket
 from edge_daemon.messaging import payloads
-from edge_daemon.messaging.client import Client, UnansweredError
+from edge_daemon.messaging.client import Client, NoBrokerError, UnansweredError
 from edge_daemon.messaging.local_client import LocalSocketError, ask
 from edge_daemon.messaging.topics import Topics
 
 RUN = Path("/run/edge-daemon")
 SOCKET = "control.sock"
 INQUIRY_S = 10.0
+
+WITHOUT_BROKER = "On the station itself this command needs no broker."
 
 PARTS = ("status", "info", "health", "camera/status", "model/state", "model/available")
 """The retained topics, below the root."""
@@ -147,7 +149,7 @@ class Station:
                 return
         except (BrokerError, UnansweredError) as error:
             if self.socket() is None:
-                raise
+                raise elsewhere(error) from error
             tell(f"{error.message} Asking through the control socket.", err=True)
         yield from self._request_locally(verb, body, timeout_s)
 
@@ -183,7 +185,7 @@ class Station:
 
     def _instead(self, error: BrokerError) -> RetainedStatus:
         if self.socket() is None:
-            raise NotReachable(error.message, hint=error.hint) from error
+            raise NotReachable(error.message, hint=elsewhere(error).hint) from error
         return self._glance_locally()
 
     def _glance_locally(self) -> RetainedStatus:
@@ -208,6 +210,13 @@ class Station:
                 f"edge-daemon@{self.settings.device}",
             )
         return path
+
+
+def elsewhere(error: BrokerError) -> BrokerError:
+    """The same error; where no broker answers, with the way that commands have without one."""
+    if not isinstance(error, NoBrokerError):
+        return error
+    return NoBrokerError(error.message, hint=f"{error.hint} {WITHOUT_BROKER}")
 
 
 def retained_glance(client: Client, parts: tuple[str, ...] = PARTS) -> RetainedStatus:

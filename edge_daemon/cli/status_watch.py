@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from edge_daemon.cli.output import console
-from edge_daemon.cli.station import PARTS, RetainedStatus, Station
+from edge_daemon.cli.station import PARTS, RetainedStatus, Station, elsewhere
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.words import milliseconds, moment, sparkline
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
@@ -128,9 +128,9 @@ def watch(station: Station, seconds: float | None) -> None:
                     client.listen(f"{station.settings.root}/{topic}", news.hear)
                 device = station.settings.device
                 _draw(lambda: summary(device, news.retained(), news.rows()), ends_at, REDRAW_S)
-        except BrokerError:
+        except BrokerError as error:
             if station.socket() is None:
-                raise
+                raise elsewhere(error) from error
             _draw(lambda: _polled(station), ends_at, POLL_S)
     except KeyboardInterrupt:
         return

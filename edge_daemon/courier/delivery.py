@@ -205,12 +205,14 @@ class Delivery:
         if torrent.name != wanted.ref.version or wanted.size not in (None, torrent.size):
             raise BundleError(
                 f"The swarm of the campaign is not that of {wanted.ref}.",
-                hint="Make the campaign again: edge-daemon fleet campaign",
+                hint=f"Make the campaign again: edge-daemon fleet campaign {wanted.ref} --id ID "
+                "--serial NUMBER --out FILE",
             )
         if torrent.authority != self._with.authority:
             raise BoxError(
                 "The bundle was published for stations of another authority.",
-                hint="Publish it with the plant's ca.pem as --swarm-ca.",
+                hint="Publish it again: edge-daemon fleet publish BUNDLE --to DIR --swarm-ca CA, "
+                "with the ca.pem of this plant.",
             )
         staging.remember(torrent)
         return torrent

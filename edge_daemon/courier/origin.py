@@ -68,7 +68,7 @@ class WebOrigin:
             self.close()
             raise BundleError(
                 f"{self.where} has other bytes of {file.path} than were signed.",
-                hint="Publish the bundle again: edge-daemon fleet publish",
+                hint="Publish the bundle again: edge-daemon fleet publish BUNDLE --to DIR",
             )
         return content
 

@@ -226,7 +226,7 @@ def _mapping(value: object) -> dict[bytes, Any]:
 def _wrong(why: str) -> BundleError:
     return BundleError(
         f"The origin's description for the swarm is no good: {why}.",
-        hint="Publish the bundle again: edge-daemon fleet publish",
+        hint="Publish the bundle again: edge-daemon fleet publish BUNDLE --to DIR",
         code=Code.DIGEST_MISMATCH,
     )
 

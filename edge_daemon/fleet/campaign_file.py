@@ -29,7 +29,8 @@ def load_campaign(file: Path) -> tuple[Campaign, bytes | None]:
     except DocumentError as error:
         raise ConfigurationError(
             f"{file}:{error.line}: the campaign {error.message}.",
-            hint=error.hint or "Make one with: edge-daemon fleet campaign",
+            hint=error.hint
+            or "Make one: edge-daemon fleet campaign BUNDLE --id ID --serial NUMBER --out FILE",
         ) from error
     except ValueError as error:
         raise SenderError(f"What was signed in {file} is no campaign.") from error

@@ -3,7 +3,8 @@
 It remembers nothing that counts: each look begins with what the broker has, and that is read anew
 all the time. So any number of them may run, and any of them may die between any two messages;
 without one nothing opens. A broker that was away made no station silent: patience begins anew with
-each connection.
+each connection, and where the broker keeps the connection but does not do its work, as in a cluster
+without a majority, with the first reading that it grants again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +20,7 @@ from edge_daemon.core.fleet.campaign import Campaign, digest
 from edge_daemon.core.fleet.heard import Heard, Opened, Paused, Stopped, hear
 from edge_daemon.core.fleet.report import Report
 from edge_daemon.core.fleet.rules import CampaignReport, Halt, Open, Roster, Verdict, Wait, judge
-from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.errors import BrokerError, EdgeDaemonError
 from edge_daemon.fleet import messages
 from edge_daemon.messaging.client import Client
 from edge_daemon.messaging.fleet_payloads import read_report
@@ -39,6 +41,7 @@ class Reports:
 
     device_of: Callable[[str], str | None]
     since: Callable[[], float] = lambda: -math.inf
+    until: Callable[[], float] = lambda: math.inf
     newest: dict[str, tuple[Report, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -60,14 +63,15 @@ class Reports:
         """What the stations say of this campaign."""
         with self._lock:
             newest = dict(self.newest)
+        since, until = self.since(), min(now, self.until())
         return {
-            device: _word(report, campaign, self.quiet_s(at, now))
+            device: _word(report, campaign, max(0.0, until - max(at, since)))
             for device, (report, at) in newest.items()
         }
 
     def quiet_s(self, at: float, now: float) -> float:
         """How long nothing came after `at`, as far as we could hear."""
-        return max(0.0, now - max(at, self.since()))
+        return max(0.0, min(now, self.until()) - max(at, self.since()))
 
 
 def _is_newer(report: Report, last: Report) -> bool:
@@ -86,11 +90,12 @@ def _word(report: Report, campaign: Campaign, quiet_s: float) -> CampaignReport:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a look led to, for one campaign."""
+    """What a look led to, for one campaign; `refused`: why the broker does not take it."""
 
     campaign: Campaign
     heard: Heard
     verdict: Verdict
+    refused: str = ""
 
 
 class Evaluator:
@@ -100,7 +105,7 @@ class Evaluator:
         inventory: the names of all stations that there should be.
         signers: whose campaigns are looked at; None: anybody's, the stations check for themselves.
         name: of this evaluator, told with each wave that it opens.
-        say: publishes one retained message.
+        say: publishes one retained message; returns why the broker does not take it, else nothing.
         why_not: why the campaign of this id and digest is not current, for a new one; empty: it is.
     """
 
@@ -109,7 +114,7 @@ class Evaluator:
         inventory: Sequence[str],
         signers: Signers | None,
         name: str,
-        say: Callable[[str, bytes], object],
+        say: Callable[[str, bytes], str | None],
         why_not: Callable[[str, str], str] = lambda *_: "",
     ) -> None:
         self._inventory = tuple(inventory)
@@ -135,17 +140,20 @@ class Evaluator:
             heard = heard_of(kept, campaign.id)
             words = self._with_silent(reports, campaign, now)
             verdict = judge(self._roster(campaign), words, heard, utc)
-            self._tell(campaign, verdict, utc)
-            told.append(Evaluation(campaign, heard, verdict))
+            refused = self._tell(campaign, verdict, utc)
+            told.append(Evaluation(campaign, heard, verdict, refused))
         return told
 
-    def _tell(self, campaign: Campaign, verdict: Verdict, utc: float) -> None:
+    def _tell(self, campaign: Campaign, verdict: Verdict, utc: float) -> str:
         if isinstance(verdict, Open):
+            topic = messages.open_topic(campaign.id, verdict.wave)
             body = messages.opened(self._name, utc, verdict.because)
-            self._say(messages.open_topic(campaign.id, verdict.wave), body)
         elif isinstance(verdict, Halt):
+            topic = messages.stop_topic(campaign.id, WHO)
             body = messages.stopped(utc, verdict.why, goes_back=verdict.goes_back)
-            self._say(messages.stop_topic(campaign.id, WHO), body)
+        else:
+            return ""
+        return self._say(topic, body) or ""
 
     def _read_campaigns(self, kept: Mapping[str, bytes]) -> None:
         for topic, body in kept.items():
@@ -202,6 +210,42 @@ def heard_of(kept: Mapping[str, bytes], campaign: str) -> Heard:
     return heard
 
 
+class Hearing:
+    """Since when, and until when, the broker certainly did its work; any thread.
+
+    A connection does not say so; a reading that was granted does. One that is refused is a doubt:
+    while one node of a cluster is down it happens now and then. With two, all begins anew.
+    """
+
+    def __init__(self, connected_since: Callable[[], float]) -> None:
+        self._connected_since = connected_since
+        self._since = self._until = -math.inf
+        self._doubts = 2
+
+    def granted(self, began_at: float) -> None:
+        """A reading that began then was granted."""
+        if self._doubts > 1:
+            self._since = began_at
+        self._until = began_at
+        self._doubts = 0
+
+    def refused(self) -> None:
+        """A reading was not granted."""
+        self._doubts += 1
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it works now, as far as anybody can say."""
+        return not self._doubts and not math.isinf(self._connected_since())
+
+    def since(self) -> float:
+        """By the monotonic clock; infinity where there is no connection."""
+        return max(self._connected_since(), self._since)
+
+    def until(self) -> float:
+        return self._until
+
+
 class CampaignTopics:
     """What the broker has of campaigns: read again and again, and news at once; any thread."""
 
@@ -220,10 +264,16 @@ class CampaignTopics:
             self._news.set()
 
     def read(self, client: Client) -> None:
-        """All of it, a second after the last of it came; what the broker forgot is gone then."""
+        """All of it, a second after the last of it came; what the broker forgot is gone then.
+
+        Raises BrokerError where the broker grants nothing: a cluster without a majority takes no
+        message either.
+        """
         with self._lock:
             self._since = {}
         client.all_retained(CAMPAIGN_FILTERS)
+        if refused := client.probe(messages.campaign_topic(f"probe-{uuid.uuid4().hex}")):
+            raise BrokerError(f"The broker does not do its work: {refused}.")
         with self._lock:
             self._kept = self._since
         self._news.set()
@@ -243,10 +293,12 @@ def watch(
 ) -> None:
     """Look at what is new at once, else once a second, until `stopped`; `alive` after each look.
 
-    A broker that is away is waited for. Nothing is looked at before all was read.
+    A broker that is away is waited for: what is said then would be sent later, when it may be
+    wrong. Nothing is looked at before all was read.
     """
     news = threading.Event()
-    reports = Reports(device_at, lambda: client.connected_since)
+    hearing = Hearing(lambda: client.connected_since)
+    reports = Reports(device_at, hearing.since, hearing.until)
     topics = CampaignTopics(news)
 
     def take(topic: str, payload: bytes) -> None:
@@ -257,47 +309,46 @@ def watch(
         client.listen(f"{root}/fleet", take)
     for each in CAMPAIGN_FILTERS:
         client.listen(each, topics.take)
+
+    def read() -> bool:
+        return _is_read(client, topics, hearing)
+
     reader = threading.Thread(
-        target=_read_on, args=(client, topics, stopped), name="fleet-reader", daemon=True
+        target=_read_on, args=(read, stopped), name="fleet-reader", daemon=True
     )
-    _read_once(client, topics, stopped)
+    _read_once(read, stopped)
     reader.start()
     while not stopped.is_set():
         news.clear()
-        for told in _look(client, evaluator, topics, reports):
-            tell(told)
+        if hearing.is_sure:
+            for told in evaluator.look(topics.kept(), reports, time.monotonic(), time.time()):
+                tell(told)
         alive()
         stopped.wait(BETWEEN_S)  # many reports come at once
         news.wait(1.0)
     reader.join(2.0)
 
 
-def _look(
-    client: Client, evaluator: Evaluator, topics: CampaignTopics, reports: Reports
-) -> list[Evaluation]:
-    """What is said without a connection would be sent later, when it may be wrong: so nothing."""
-    if math.isinf(client.connected_since):
-        return []
-    return evaluator.look(topics.kept(), reports, time.monotonic(), time.time())
+def _read_on(read: Callable[[], bool], stopped: threading.Event) -> None:
+    while not stopped.is_set():
+        _read_once(read, stopped)
 
 
-def _read_once(client: Client, topics: CampaignTopics, stopped: threading.Event) -> None:
+def _read_once(read: Callable[[], bool], stopped: threading.Event) -> None:
     """Returns when it was read, or nobody wants it any more."""
-    while not (stopped.is_set() or _is_read(client, topics)):
+    while not (stopped.is_set() or read()):
         stopped.wait(1.0)
 
 
-def _is_read(client: Client, topics: CampaignTopics) -> bool:
+def _is_read(client: Client, topics: CampaignTopics, hearing: Hearing) -> bool:
+    began_at = time.monotonic()
     try:
         topics.read(client)
-    except EdgeDaemonError:
+    except BrokerError:
+        hearing.refused()
         return False
+    hearing.granted(began_at)
     return True
-
-
-def _read_on(client: Client, topics: CampaignTopics, stopped: threading.Event) -> None:
-    while not stopped.is_set():
-        _read_once(client, topics, stopped)
 
 
 def device_at(topic: str) -> str | None:
@@ -309,9 +360,10 @@ def device_at(topic: str) -> str | None:
 def sentence(told: Evaluation) -> str:
     """The verdict in words."""
     verdict = told.verdict
+    unsaid = f", but the broker does not take it: {told.refused}" if told.refused else ""
     if isinstance(verdict, Open):
-        return f"{told.campaign.id}: wave {verdict.wave} opens."
+        return f"{told.campaign.id}: wave {verdict.wave} opens{unsaid}."
     if isinstance(verdict, Halt):
-        return f"{told.campaign.id}: stopped: {verdict.why}."
+        return f"{told.campaign.id}: stopped: {verdict.why}{unsaid}."
     assert isinstance(verdict, Wait)
     return f"{told.campaign.id}: {verdict.why}."

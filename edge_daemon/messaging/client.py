@@ -48,6 +48,10 @@ Take = Callable[[str, bytes], None]
 """Topic and payload of one message; runs on the network thread, must not raise or wait."""
 
 
+class NoBrokerError(BrokerError):
+    """Nothing answers where the broker should be."""
+
+
 class UnansweredError(BrokerError):
     """The broker took the request, but no daemon answered."""
 
@@ -73,7 +77,8 @@ class Client:
         self._acknowledged = threading.Condition()
         self._acks: dict[tuple[str, int], str] = {}  # "" is yes, else the broker's reason
         self._welcomes = 0  # connections after the first
-        self._connected_since = math.inf
+        self.connected_since = math.inf
+        """By the monotonic clock; infinity while there is no connection."""
         self._retained = threading.Condition()
         self._retained_at = 0.0  # when the last retained message came
         self._client = self._make_client()
@@ -85,14 +90,15 @@ class Client:
         return cls(settings.mqtt, Topics(settings.root))
 
     def __enter__(self) -> Client:
-        where = f"{self._mqtt.host}:{self._mqtt.port}"
-        hint = "Is the broker running? Without it, use --local on the station itself."
+        host, port = self._mqtt.host, self._mqtt.port
+        where = f"{host}:{port}"
         try:
-            self._client.connect(
-                self._mqtt.host, self._mqtt.port, keepalive=30, properties=self._properties()
-            )
+            self._client.connect(host, port, keepalive=30, properties=self._properties())
         except (OSError, ValueError) as error:
-            raise BrokerError(f"No broker answers at {where}: {error}.", hint=hint) from error
+            raise NoBrokerError(
+                f"No broker answers at {where}: {error}.",
+                hint="Is it running? Compare mqtt.host and mqtt.port of the settings.",
+            ) from error
         self._client.loop_start()
         is_answered = self._welcomed.wait(WELCOME_S)
         if not is_answered or self._refusal:
@@ -117,11 +123,6 @@ class Client:
             self._client.disconnect()
         self._client.loop_stop()
         release(self._client)
-
-    @property
-    def connected_since(self) -> float:
-        """When this connection began, by the monotonic clock; infinity while there is none."""
-        return self._connected_since
 
     # ------------------------------------------------------------------ asking
 
@@ -254,11 +255,7 @@ class Client:
         Returns when no retained message has come for a moment, however much is said meanwhile.
         """
         found: dict[str, bytes] = {}
-
-        def take(topic: str, payload: bytes) -> None:
-            found[topic] = payload
-
-        takers = [self.listen(each, take) for each in filters]
+        takers = [self.listen(each, found.__setitem__) for each in filters]
         with self._retained:
             last_at = time.monotonic()
             while self._retained.wait(last_at + QUIET_S - time.monotonic()):
@@ -277,6 +274,12 @@ class Client:
         """
         refused = self._subscribe(topic_filter, 1)
         return self._subscribe(topic_filter, 0) if refused and not self._is_v5 else refused
+
+    def probe(self, topic_filter: str) -> str:
+        """Why a cluster grants nothing new, as without a majority; "" if the broker works."""
+        refused = "" if self._is_v5 else self._subscribe(topic_filter, 1)
+        self._client.unsubscribe(topic_filter)
+        return refused
 
     def _subscribe(self, topic_filter: str, qos: int) -> str:
         result, mid = self._client.subscribe(topic_filter, qos)
@@ -337,7 +340,7 @@ class Client:
             self._refusal = str(reason)
             self._welcomed.set()
             return
-        self._connected_since = time.monotonic()
+        self.connected_since = time.monotonic()
         if not self._welcomed.is_set():
             self._welcomed.set()
             return
@@ -349,7 +352,7 @@ class Client:
         self._welcomes += 1
 
     def _on_disconnect(self, *_: object) -> None:
-        self._connected_since = math.inf
+        self.connected_since = math.inf
 
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         with self._lock:

@@ -67,8 +67,17 @@ def read_json(payload: bytes, what: str) -> Any:
         raise SenderError(f"{what} {error}.", hint="Correct the payload and send it again.") from (
             error
         )
-    _check(document, what)
+    if _may_be_unfit(text):
+        _check(document, what)
     return document
+
+
+def _may_be_unfit(text: bytes) -> bool:
+    """Whether its values must be looked at: thousands of reports a second need it not.
+
+    Only an escape can make half of a surrogate pair, and each level needs a bracket.
+    """
+    return b"\\u" in text or text.count(b"{") + text.count(b"[") >= MAX_DEPTH
 
 
 class _UnfitError(ValueError):

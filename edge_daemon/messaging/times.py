@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 _UTC = timezone.utc
@@ -10,6 +11,7 @@ _ISO = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
     r"(?:([Zz])|([+-])(\d{2}):?(\d{2})?)"
 )
+_OURS = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z", re.ASCII)
 
 
 def iso_utc(utc: float) -> str:
@@ -24,8 +26,12 @@ def iso_utc(utc: float) -> str:
 def parse_iso(text: str) -> float | None:
     """ISO 8601 date and time with a zone -> POSIX seconds; None where it is not one.
 
-    Written out because `datetime.fromisoformat` learnt `Z` only with Python 3.11.
+    Written out because `datetime.fromisoformat` learnt `Z` only with Python 3.11; as we write it
+    ourselves, it is read many times faster.
     """
+    if _OURS.fullmatch(text):
+        with suppress(ValueError):
+            return datetime.fromisoformat(f"{text[:-1]}+00:00").timestamp()
     match = _ISO.fullmatch(text)
     if match is None:
         return None

@@ -108,7 +108,8 @@ def _opened(envelope: bytes, kind: str) -> tuple[bytes, list[bytes]]:
         return text, [base64.b64decode(mark["sig"], validate=True) for mark in marks]
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
         raise SenderError(
-            "It is not a signed text of this kind.", hint="Sign it: edge-daemon fleet sign"
+            "It is not a signed text of this kind.",
+            hint="Sign it: edge-daemon fleet sign FILE --key KEY",
         ) from error
 
 

@@ -158,13 +158,15 @@ def _refuse_unproven(built: Built, proof: Proof, anyway: bool) -> None:
             f"differences among {seen.partners} boxes on {seen.images} golden images, "
             f"worst IoU {seen.worst_iou:.3f} (at least {MIN_IOU}), confidence off by up to "
             f"{seen.worst_drift:.3f} (at most {MAX_DRIFT}).",
-            hint="Nothing was stored. Try another kind: --for onnx",
+            hint="Nothing was stored. Try another kind: "
+            f"edge-daemon models optimize {built.parent} --for onnx",
             code=Code.GATE_FAILED,
         )
     if proof.speed_up < 1.0 and not anyway:
         raise BundleError(
             f"{built.ref} is not faster than {built.parent}: "
             f"{proof.engine_ms:.1f} ms instead of {proof.original_ms:.1f} ms.",
-            hint="Nothing was stored. To keep it anyway: --anyway",
+            hint="Nothing was stored. To keep it anyway: "
+            f"edge-daemon models optimize {built.parent} --anyway",
             code=Code.GATE_FAILED,
         )

@@ -121,7 +121,7 @@ class MlflowSource:
             raise BundleError(
                 f"The artifacts of {model}/{version} are not on {self.where} itself, but at "
                 f"{uri.scheme}:.",
-                hint="Start the server with --serve-artifacts, or use another kind of source.",
+                hint="Use `mlflow server --serve-artifacts`, or another kind of source.",
             )
         return uri.path.strip("/")
 

@@ -513,3 +513,15 @@ def test_a_worker_is_started_as_the_daemon_starts_it() -> None:
     assert missing.level is Level.ERROR
     assert "cuda:63" in missing.message
     assert missing.remedy
+
+
+@pytest.mark.broker
+def test_settings_of_whoever_looks_at_all_are_no_stations(still: Device) -> None:
+    """Nothing of a station is missed there; the broker is tried as the fleet's commands use it."""
+    document = {**yaml.safe_load(still.config.read_text()), "device": "ops"}
+    still.config.write_text(yaml.safe_dump(document))
+    found, _ = examine(still.config)
+    levels = {(one.name, one.level) for one in found["broker"]}
+    assert {("connection", Level.OK), ("reports", Level.WARNING)} <= levels
+    assert not [one for each in found.values() for one in each if one.level is Level.ERROR]
+    assert {one.level for one in found["models"]} == {Level.SKIPPED}

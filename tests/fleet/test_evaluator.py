@@ -15,7 +15,7 @@ from edge_daemon.core.fleet.report import CampaignStatus, Phase
 from edge_daemon.core.fleet.rules import Halt, Open, Wait
 from edge_daemon.core.fleet.waves import wave_of
 from edge_daemon.fleet import messages
-from edge_daemon.fleet.evaluator import Evaluation, Evaluator, Reports, device_at, sentence
+from edge_daemon.fleet.evaluator import Evaluation, Evaluator, Hearing, Reports, device_at, sentence
 from edge_daemon.messaging import fleet_payloads
 from edge_daemon.messaging.fleet_payloads import read_report
 from edge_daemon.models.countersigned import sign
@@ -311,3 +311,32 @@ def test_a_campaign_of_which_nobody_heard_is_neither_opened_nor_stopped(key: Pat
     for _ in range(20):
         world.turn()
     assert world.had() == len(NAMES)
+
+
+def test_a_broker_that_does_not_work_makes_no_station_silent() -> None:
+    """It keeps the connection and grants nothing: what nobody could hear is no silence."""
+    hearing = Hearing(lambda: 0.0)
+    reports = Reports(device_at, hearing.since, hearing.until)
+    assert not hearing.is_sure
+    for began_at in (10.0, 20.0):
+        hearing.granted(began_at)
+    assert (hearing.is_sure, reports.quiet_s(12.0, 100.0)) == (True, 8.0)
+    hearing.refused()
+    assert not hearing.is_sure
+    hearing.granted(30.0)  # one node of a cluster is down: it refuses now and then
+    assert (hearing.is_sure, reports.quiet_s(12.0, 100.0)) == (True, 18.0)
+    hearing.refused()
+    hearing.refused()
+    assert reports.quiet_s(12.0, 100.0) == 18.0
+    hearing.granted(90.0)
+    hearing.granted(95.0)
+    assert (hearing.is_sure, reports.quiet_s(12.0, 100.0)) == (True, 5.0)
+
+
+def test_a_wave_that_the_broker_does_not_take_is_told_so(key: Path) -> None:
+    """As with the certificate of somebody who only looks."""
+    evaluator = Evaluator(NAMES, None, "a", lambda *_: "Not authorized")
+    kept = {messages.campaign_topic(MADE.id): sign(canonical(MADE), messages.KIND, key)}
+    (told,) = evaluator.look(kept, Reports(device_at), 0.0, START + 10.0)
+    assert isinstance(told.verdict, Open)
+    assert sentence(told).endswith("wave 0 opens, but the broker does not take it: Not authorized.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
@@ -23,15 +23,21 @@ _ACL = (
 
 def check_broker(settings: Settings) -> list[Finding]:
     """Connection, rights on every topic, round trip, and no other device under our root."""
+    return through_broker(
+        settings, lambda client: (*_rights(client, settings), *_neighbours(client, settings))
+    )
+
+
+def through_broker(
+    settings: Settings, look: Callable[[Client], Iterable[Finding]]
+) -> list[Finding]:
+    """The connection, and what is found through it."""
     mqtt = settings.mqtt
     where = f"{mqtt.host}:{mqtt.port}"
     try:
         with Client.of(settings) as client:
             version = "5" if mqtt.protocol == 5 else "3.1.1"
-            found = [ok("connection", f"{where} lets us in, MQTT {version}.")]
-            found += _rights(client, settings)
-            found += _neighbours(client, settings)
-            return found
+            return [ok("connection", f"{where} lets us in, MQTT {version}."), *look(client)]
     except BrokerError as fault:
         return [error("connection", fault.message, _other_version(settings) or fault.hint)]
     except ConfigurationError as fault:

@@ -55,7 +55,8 @@ def _bundles(settings: Settings, store: Store, offer: Offer) -> Iterator[Finding
             yield warning(
                 str(known.ref),
                 "Its recipe does not say what a part is, so parts.by: track counts none.",
-                "Pack it with --part CLASS, or set parts.by to frame or trigger.",
+                "Pack it again with `edge-daemon models pack --part`, or set parts.by to frame or "
+                "trigger.",
             )
     for problem in offer.problems:
         yield warning("bundle", f"{problem.folder}: {problem.error.message}", problem.error.hint)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import lru_cache
 
 from edge_daemon.core.fleet.campaign import Campaign
 
@@ -22,8 +23,13 @@ def draw(campaign: str, device: str) -> int:
 
 def is_within(campaign: str, device: str, share: float) -> bool:
     """Whether the draw is below the share, in whole numbers: 0.1 is a tenth as it is written."""
-    limit = Fraction(str(share))
+    limit = _as_written(share)
     return draw(campaign, device) * limit.denominator < limit.numerator * _RANGE
+
+
+@lru_cache(256)
+def _as_written(share: float) -> Fraction:
+    return Fraction(str(share))
 
 
 def wave_of(campaign: Campaign, device: str) -> int | None:

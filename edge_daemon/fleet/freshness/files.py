@@ -121,7 +121,8 @@ def _read(file: Path) -> bytes:
         return read_bytes(file, MOST_BYTES)
     except DocumentError as error:
         raise SenderError(
-            f"{file} {error.message}.", hint="Make the repository: edge-daemon fleet keys init"
+            f"{file} {error.message}.",
+            hint="Make the repository: edge-daemon fleet keys init DIR --keys FOLDER",
         ) from error
 
 

@@ -208,7 +208,7 @@ class Repository:
             if not mine:
                 raise SenderError(
                     "One of these keys signs nothing that waits.",
-                    hint="See who must sign: edge-daemon fleet keys show",
+                    hint=f"See who must sign: edge-daemon fleet keys show {self.folder}",
                 )
             for role in mine:
                 staged[role].sign(each, append=True)
@@ -297,7 +297,7 @@ class Repository:
         if online.public_key.keyid not in root.signed.get_delegated_role(TIMESTAMP).keyids:
             raise SenderError(
                 "This is not the online key of the repository.",
-                hint="See which is: edge-daemon fleet keys show",
+                hint=f"See which is: edge-daemon fleet keys show {self.folder}",
             )
 
     def _refuse_overtaken(self, role: str, made: Made) -> None:
@@ -317,7 +317,7 @@ def _refuse_too_few(role: str, above: Root | Targets) -> None:
             left = number_of(len(given.keyids), "key")
             raise SenderError(
                 f"{role} would have {left}, and {given.threshold} must sign.",
-                hint="Put another key in its place: edge-daemon fleet keys rotate",
+                hint="Put another key in its place: edge-daemon fleet keys rotate DIR ROLE KEY PUB",
             )
 
 
