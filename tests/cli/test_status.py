@@ -80,7 +80,7 @@ def test_status_is_69_when_nobody_answers() -> None:
     code, output = command("status", "--config", str(device.config))
     assert code == 69
     assert output.startswith("No broker answers")
-    assert "--local" in output
+    assert "On the station itself" in output
     code, output = command("status", "--local", "--config", str(device.config))
     assert code == 69
     assert "systemctl start" in output
