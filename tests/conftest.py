@@ -27,7 +27,9 @@ hypothesis.settings.load_profile("usual")
 USUAL_LOG = structlog.get_config()
 
 HERE = Path(__file__).parent
-WHOLE_DAEMONS = ("system", "integration", "courier")
+LONGEST = "test_benches.py"
+"""It takes minutes: begun late, it would be left alone."""
+WHOLE_DAEMONS = (LONGEST, "system", "integration", "courier")
 """Folders of files that run whole daemons for long, and mostly wait."""
 LAST_START = 0.85
 """None of them begins in the last part: the other worker would wait for it."""
@@ -40,6 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     files = list(dict.fromkeys(item.path for item in items))
     long = [file for file in files if file.relative_to(HERE).parts[0] in WHOLE_DAEMONS]
+    long.sort(key=lambda file: file.name != LONGEST)
     short = [file for file in files if file not in long]
     places = {file: LAST_START * at / len(long) for at, file in enumerate(long)}
     places |= {file: at / len(short) for at, file in enumerate(short)}

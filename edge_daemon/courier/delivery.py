@@ -205,8 +205,7 @@ class Delivery:
         if torrent.name != wanted.ref.version or wanted.size not in (None, torrent.size):
             raise BundleError(
                 f"The swarm of the campaign is not that of {wanted.ref}.",
-                hint=f"Make the campaign again: edge-daemon fleet campaign {wanted.ref} --id ID "
-                "--serial NUMBER --out FILE",
+                hint="Make it again: edge-daemon fleet campaign NAME --id ID --serial N --out FILE",
             )
         if torrent.authority != self._with.authority:
             raise BoxError(

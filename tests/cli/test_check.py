@@ -525,3 +525,11 @@ def test_settings_of_whoever_looks_at_all_are_no_stations(still: Device) -> None
     assert {("connection", Level.OK), ("reports", Level.WARNING)} <= levels
     assert not [one for each in found.values() for one in each if one.level is Level.ERROR]
     assert {one.level for one in found["models"]} == {Level.SKIPPED}
+
+
+def test_a_station_with_a_camera_may_have_a_roles_name(still: Device) -> None:
+    document = yaml.safe_load(still.config.read_text())
+    document |= {"device": "panel", "camera": {**document["camera"], "source": "/dev/video77"}}
+    still.config.write_text(yaml.safe_dump(document))
+    found, _ = examine(still.config, [Section.CONFIGURATION, Section.MODELS])
+    assert Level.SKIPPED not in {one.level for one in found["models"]}

@@ -17,7 +17,7 @@ from edge_daemon.cli.drill_ledger import Tally
 from edge_daemon.cli.drill_run import Report
 from edge_daemon.cli.main import app
 from edge_daemon.cli.tables import Column, FittedTable
-from tests.sim.device import Device
+from tests.sim.device import Device, wait_until
 
 WIDTHS = (60, 80, 120)
 B1, B2 = "bottle@1.0.0", "bottle@1.1.0"
@@ -137,6 +137,7 @@ def device() -> Iterator[Device]:
         (device.folder / "order.json").write_text(json.dumps(body))
         run(device, 80, "swap", B2, "--local", "--by", "night-shift", "--reason", "new scratches")
         run(device, 80, "swap", "bottle@9.9.9", "--local")
+        wait_until(lambda: "on trial" not in run(device, 1000, "status"), "the end of the trial")
         yield device
 
 

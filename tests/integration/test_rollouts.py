@@ -29,10 +29,18 @@ KEYS = {
 LASTS = {"until": {"parts": 100_000}}
 
 
+def camera(fps: int) -> dict[str, Any]:
+    """So slow that the candidate finds its gaps on a busy machine."""
+    return {"source": f"conveyor:?size=160x120&fps={fps}", "buffer_frames": 256}
+
+
 @pytest.fixture(scope="module")
 def by_trigger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolloutLine]:
     folder = tmp_path_factory.mktemp("trigger")
-    with new_mosquitto() as broker, RolloutLine(folder, broker, triggers=True) as line:
+    with (
+        new_mosquitto() as broker,
+        RolloutLine(folder, broker, triggers=True, camera=camera(30)) as line,
+    ):
         yield line
 
 
@@ -51,7 +59,7 @@ def by_frame(tmp_path_factory: pytest.TempPathFactory, web: WebEar) -> Iterator[
     drift = {"learn": 200}
     with (
         new_mosquitto() as broker,
-        RolloutLine(folder, broker, rollouts=bounds, drift=drift) as line,
+        RolloutLine(folder, broker, rollouts=bounds, drift=drift, camera=camera(20)) as line,
     ):
         yield line
     kept = json.loads((line.settings.state_folder / "drift.json").read_text())

@@ -17,8 +17,8 @@ ROLES = frozenset({"ops", "mes", "panel", "plc", "dashboard", "fleet", "andon"})
 
 
 def is_onlooker(settings: Settings) -> bool:
-    """Whether they are no station's, by the name of their device."""
-    return settings.device in ROLES
+    """Whether they are no station's: the device has a role's name, and no camera of its own."""
+    return settings.device in ROLES and settings.camera.source.startswith("conveyor:")
 
 
 def check_onlooker(settings: Settings) -> list[Finding]:
