@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -42,10 +43,11 @@ def test_followed_parts_are_told_once_with_their_own_defects() -> None:
         stage.stop_daemon()
     conveyor = Conveyor(belt=BELT)
     drawn = statuses[-1]["previewed"]
-    places = []
-    for part in parts:
-        place = conveyor.stands_at(part["frames"][len(part["frames"]) // 2] + drawn)
-        places.append(place)
+    stood = [conveyor.stands_at(part["frames"][len(part["frames"]) // 2] + drawn) for part in parts]
+    # Frames that a busy machine drops move the middle of a part's frames, towards a neighbour's.
+    first = Counter(place - number for number, place in enumerate(stood)).most_common(1)[0][0]
+    for place, part, middle in zip(range(first, first + len(parts)), parts, stood, strict=True):
+        assert abs(middle - place) <= 1, stood
         if part["late"]:  # on a busy machine: it was not waited for, and is rejected unseen
             assert part["verdict"] == "ng"
             continue
@@ -54,7 +56,6 @@ def test_followed_parts_are_told_once_with_their_own_defects() -> None:
             flaws = tuple(flaw for flaw in flaws if flaw != UNKNOWN_TO_THE_FIRST)
         assert set(part["causes"]) == {CLASSES.get(flaw, flaw) for flaw in flaws}, part
         assert part["verdict"] == ("ng" if flaws else "ok"), part
-    assert places == list(range(places[0], places[0] + len(parts)))
     models = [part["model"] for part in parts]
     assert models == sorted(models)
     assert set(models) == {"bottle@1.0.0", "bottle@1.1.0"}
