@@ -143,8 +143,8 @@ def slot_lines(
 
 def _coming(state: State, slots: tuple[SlotLine, ...]) -> ComingLine | None:
     """What will judge next: under way, requested, scheduled, prepared, or announced."""
-    for op in (state.op, state.queued, state.parked):
-        if op is not None and op.target != state.active_bundle:
+    for op in state.operations:
+        if op.target != state.active_bundle:
             return _operation(op, state, slots)
     ready = next((slot for slot in slots if slot.role is Role.PREPARED), None)
     if ready is not None and ready.model is not None:

@@ -306,9 +306,10 @@ class Driver:
         return True
 
     def _open_receipts(self, old: State, new: State, now: Instant) -> list[str]:
-        ops = [op for op in (new.op, new.queued, new.parked) if op is not None]
         receipts, left = self._services.receipts, old.last_bundle
-        return [op.swap_id for op in ops if receipts.open(op, now, by_whom(op, new), left)]
+        return [
+            op.swap_id for op in new.operations if receipts.open(op, now, by_whom(op, new), left)
+        ]
 
     def _open_line(self, state: State) -> None:
         """Count frames from the first model on, or once it is clear that there is none."""

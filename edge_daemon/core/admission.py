@@ -8,7 +8,6 @@ from edge_daemon.core.values import (
     AtFrame,
     AtNextOrder,
     BundleRef,
-    Instant,
     ModelChoice,
     Refusal,
     Request,
@@ -17,17 +16,16 @@ from edge_daemon.core.values import (
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
 
+CAME_LATE = Refusal(
+    Code.EXPIRED, "The request came after its expiry.", "Check both clocks and send it anew."
+)
+EXPIRED = Refusal(
+    Code.EXPIRED, "The request expired before its cutover.", "Send it anew with more time."
+)
 
-def admit(
-    state: State, request: Request, now: Instant, next_frame: int = 0
-) -> StoredBundle | Refusal:
-    """The bundle that a prepare, swap or rollback means, or why it is refused now."""
-    if request.expires_utc is not None and request.expires_utc <= now.utc:
-        return Refusal(
-            Code.EXPIRED,
-            "The request came after its expiry.",
-            "Check both clocks and send it anew.",
-        )
+
+def admit(state: State, request: Request, next_frame: int = 0) -> StoredBundle | Refusal:
+    """The bundle that a prepare, swap, rollback or rollout means, or why it is refused now."""
     wrong = _precondition(state, request, next_frame)
     if wrong:
         return wrong
@@ -39,7 +37,7 @@ def admit(
     if isinstance(target, Refusal):
         return target
     return (
-        _quarantine(state, target)
+        quarantined(state, target.ref)
         or _floor(state, request, target.ref)
         or _product(state, request, target.ref)
         or target
@@ -109,14 +107,15 @@ def _rollback_target(state: State, request: Request) -> StoredBundle | Refusal:
     return _named(state, request.model)
 
 
-def _quarantine(state: State, target: StoredBundle) -> Refusal | None:
-    reason = state.quarantine_reason(target.ref)
+def quarantined(state: State, ref: BundleRef) -> Refusal | None:
+    """Why a version may not become active before an operator lifts its quarantine."""
+    reason = state.quarantine_reason(ref)
     if reason is None:
         return None
     return Refusal(
         Code.QUARANTINED,
-        f"{target.ref} is quarantined: {reason.rstrip('.')}.",
-        f"Lift it with: edge-daemon models unquarantine {target.ref}",
+        f"{ref} is quarantined: {reason.rstrip('.')}.",
+        f"Lift it with: edge-daemon models unquarantine {ref}",
     )
 
 

@@ -13,12 +13,7 @@ from dataclasses import replace
 from edge_daemon.core import health, selection
 from edge_daemon.core.effects import EndSplit, SetSplit
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.events import (
-    CandidateLost,
-    Decision,
-    RolloutDecided,
-    SlotLost,
-)
+from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided, SlotLost
 from edge_daemon.core.lifecycle import WITH_LANE, Step
 from edge_daemon.core.records import Announce, Reply
 from edge_daemon.core.rollout.plan import digest
@@ -129,16 +124,16 @@ def refused(draft: StepDraft, refusal: Refusal) -> None:
 def decided(draft: StepDraft, event: RolloutDecided) -> None:
     """What the evidence of the present stage says. A hold freezes an advance, never a stop."""
     rollout = draft.durable.rollout
-    told = draft.state.split
-    is_of_now = rollout is not None and (event.rollout, event.stage) == (rollout.id, rollout.stage)
-    if rollout is None or not is_of_now or rollout.is_full or not rollout.is_begun:
+    if rollout is None or (event.rollout, event.stage) != (rollout.id, rollout.stage):
+        return
+    if rollout.is_full or not rollout.is_begun:
         return
     if rollout.is_back and event.decision in (Decision.STOP, Decision.ADVANCE):
         _looked_back(draft, rollout, event)
     elif event.decision is Decision.STOP:
         _stop(draft, rollout, event.why, event.checks)
     elif event.decision is Decision.ADVANCE:
-        if told is not None and not draft.durable.held:
+        if draft.state.split is not None and not draft.durable.held:
             enter_next(draft, rollout, event.why)
     else:
         asks = event.why if event.decision is Decision.HOLD else ""
@@ -163,8 +158,8 @@ def _looked_back(draft: StepDraft, rollout: Rollout, event: RolloutDecided) -> N
 
 
 def lost(draft: StepDraft, event: CandidateLost) -> None:
-    """A guard broke while the candidate judged; what comes after its share was taken is no fault:
-    its worker was ended for somebody else's sake.
+    """A guard broke while the candidate judged. A loss after its share was taken is no fault of
+    its own: its worker was ended for another model.
     """
     rollout, told = draft.durable.rollout, draft.state.split
     if rollout is not None and told is not None and told.rollout == event.rollout:
@@ -184,14 +179,9 @@ def look(draft: StepDraft) -> None:
     if rollout is not None:
         _look_at(draft, rollout)
     split = split_of(draft.state)
-    told = draft.state.split
-    if split == told:
-        return
-    draft.state = replace(draft.state, split=split)
-    if split is not None:
-        draft.act(split)
-    elif told is not None:
-        draft.act(EndSplit(told.rollout))
+    if split != draft.state.split:
+        draft.state = replace(draft.state, split=split)
+        draft.act(split or EndSplit())
 
 
 def _look_at(draft: StepDraft, rollout: Rollout) -> None:
@@ -208,9 +198,7 @@ def _look_at(draft: StepDraft, rollout: Rollout) -> None:
     elif rollout.is_full and active == candidate:
         if candidate.ref in state.durable.confirmed:
             _complete(draft, rollout, "The candidate is active and confirmed.")
-    elif (
-        active is not None and active.ref.name == candidate.ref.name and active != rollout.reference
-    ):
+    elif active and active != rollout.reference and active.ref.name == candidate.ref.name:
         end(draft, rollout, Status.SUPERSEDED, f"{active.ref} became active.")
 
 
@@ -229,7 +217,7 @@ def _entered(draft: StepDraft, rollout: Rollout, why: str) -> None:
     stage = word(rollout.now)
     if not rollout.is_back:
         draft.record(Reply(rollout.request, Status.PROGRESS, rollout.id, stage, None, rollout.id))
-    _announce(draft, rollout, EventName.STAGE_ENTERED, f"{word(rollout.now)}: {why}")
+    _announce(draft, rollout, EventName.STAGE_ENTERED, f"{stage}: {why}")
 
 
 def _complete(draft: StepDraft, rollout: Rollout, why: str) -> None:
@@ -287,11 +275,7 @@ def end(
 
 
 def _announce(
-    draft: StepDraft,
-    rollout: Rollout,
-    event: EventName,
-    why: str,
-    checks: tuple[Check, ...] = (),
+    draft: StepDraft, rollout: Rollout, event: EventName, why: str, checks: tuple[Check, ...] = ()
 ) -> None:
     ref = rollout.candidate.ref
     code = Code.ROLLOUT_STOPPED if event is EventName.ROLLOUT_STOPPED else None

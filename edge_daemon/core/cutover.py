@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_daemon.core import health, selection, tuning
-from edge_daemon.core.effects import Stamp, StartTrial, StopTrial
+from edge_daemon.core.admission import EXPIRED
+from edge_daemon.core.effects import Stamp, StartTrial
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CutoverDone, CutoverWithdrawn
 from edge_daemon.core.lifecycle import Phase, Stage, Step
 from edge_daemon.core.records import Announce, Reply
-from edge_daemon.core.state import TRIES, Kind, Operation
+from edge_daemon.core.state import Kind, Operation
 from edge_daemon.core.step_draft import StepDraft
-from edge_daemon.core.values import NOW, Refusal, Status, StoredBundle
-from edge_daemon.errors import Code
+from edge_daemon.core.values import NOW, Status, StoredBundle
 
 
 def done(draft: StepDraft, event: CutoverDone) -> None:
@@ -34,11 +34,8 @@ def withdrawn(draft: StepDraft, event: CutoverWithdrawn) -> None:
         return
     _restore_line(draft, op)
     draft.ended(op.target)
-    expires = op.request.expires_utc if op.request else None
-    if expires is not None and draft.now.utc >= expires:
-        message = "The request expired before its frame came."
-        refusal = Refusal(Code.EXPIRED, message, "Send it anew with more time.")
-        draft.finish(op, Status.EXPIRED, refusal, Step.WITHDRAWN)
+    if op.request is not None and op.request.is_expired(draft.now):
+        draft.finish(op, Status.EXPIRED, EXPIRED, Step.WITHDRAWN)
     else:
         draft.finish(op, Status.SUPERSEDED, step=Step.WITHDRAWN)
 
@@ -105,9 +102,7 @@ def _crossed(draft: StepDraft, op: Operation) -> None:
 
 def _turn_away(draft: StepDraft) -> None:
     """An operator quarantined it just before the cutover: leave it again."""
-    if draft.durable.trial is not None:
-        draft.act(StopTrial(draft.durable.trial))
-    draft.durable = replace(draft.durable, trial=None, tries=TRIES)
+    draft.end_trial()
     draft.state = replace(draft.state, unfit=True)
 
 
@@ -121,10 +116,9 @@ def _leave_behind(draft: StepDraft, op: Operation, left: StoredBundle) -> None:
 def _judge_provenance(draft: StepDraft, op: Operation) -> bool:
     """Whether the version starts a trial: not if it was confirmed before or is configured."""
     ref = op.target.ref
-    initial = draft.state.initial
-    configured = initial is not None and selection.choose(draft.state, initial) == op.target
+    is_configured = selection.configured(draft.state) == op.target
     known_name = any(r.name == ref.name for r in draft.durable.confirmed)
-    trusted = op.kind is Kind.BOOT and configured and not known_name
+    trusted = op.kind is Kind.BOOT and is_configured and not known_name
     on_trial = health.began(draft, op.swap_id, ref, trusted=trusted)
     if op.kind is Kind.SWAP and not on_trial:
         health.reconfirmed(draft, ref)

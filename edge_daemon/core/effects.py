@@ -113,8 +113,6 @@ class StartTrial:
 class StopTrial:
     """The trial is over, or another version took its place."""
 
-    swap_id: str
-
 
 @dataclass(frozen=True)
 class TakeSnapshot:
@@ -160,8 +158,6 @@ class SetSplit:
 @dataclass(frozen=True)
 class EndSplit:
     """From the next unit on the active model alone judges."""
-
-    rollout: str
 
 
 Effect = Union[

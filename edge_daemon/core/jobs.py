@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.core import (
-    candidates,
-    health,
-)
+from edge_daemon.core import candidates, health
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import (
     BundleProven,
@@ -33,23 +30,26 @@ RETRY_S = 30.0
 
 def stage_reached(draft: StepDraft, event: StageReached) -> None:
     """Tell who asked for the work how far it is."""
-    slot = draft.state.slot_of_job(event.token)
-    op = draft.state.op
-    verifying = op is not None and op.stage is Stage.VERIFYING and op.token == event.token
-    request, rollout = op.request if op is not None else None, ""
-    if op is not None and op.kind is Kind.ROLLOUT:
-        request, rollout = candidates.waits_for_gate(draft)
-    if op is None or request is None or not (slot or verifying):
+    slot, op = draft.state.slot_of_job(event.token), draft.state.op
+    if op is None:
         return
-    if verifying or (slot and slot.phase is Phase.PREPARING and slot.bundle == op.target):
+    request, rollout = op.request, ""
+    if op.kind is Kind.ROLLOUT:
+        request, rollout = candidates.waits_for_gate(draft)
+    is_preparing = slot and slot.phase is Phase.PREPARING and slot.bundle == op.target
+    if request is not None and (is_preparing or _is_verifying(op, event.token)):
         stage = event.stage
         draft.record(Reply(request, Status.PROGRESS, op.swap_id, stage, rollout=rollout))
+
+
+def _is_verifying(op: Operation, token: int) -> bool:
+    return op.stage is Stage.VERIFYING and op.token == token
 
 
 def verified(draft: StepDraft, event: BundleVerified) -> None:
     """The bundle is what was signed: its weights may be loaded."""
     op = draft.state.op
-    if op is not None and op.stage is Stage.VERIFYING and op.token == event.token:
+    if op is not None and _is_verifying(op, event.token):
         draft.advance(replace(op, verified=True), Step.VERIFIED)
 
 
@@ -58,29 +58,23 @@ def proven(draft: StepDraft, event: BundleProven) -> None:
     slot = draft.state.slot_of_job(event.token)
     if slot is None or slot.phase not in (Phase.PREPARING, Phase.RESTORING):
         return
-    restored = slot.phase is Phase.RESTORING
+    restored, bundle, op = slot.phase is Phase.RESTORING, slot.bundle, draft.state.op
+    assert bundle is not None
     since = slot.since_utc if slot.name == draft.state.active else draft.now.utc
-    slot = draft.move(replace(slot, since_utc=since), Move.PROVEN)
+    draft.move(replace(slot, since_utc=since), Move.PROVEN)
     if not restored:
-        draft.ended(slot.bundle)
-    ref = slot.bundle.ref if slot.bundle else None
-    op = draft.state.op
-    swap_id = op.swap_id if op is not None and op.target == slot.bundle else ""
-    draft.record(Announce(EventName.RESTORED if restored else EventName.PREPARED, swap_id, ref))
-    draft.state = replace(
-        draft.state,
-        upcoming=tuple(
-            replace(u, done=True) if ref is not None and u.name == ref.name else u
-            for u in draft.state.upcoming
-        ),
-    )
+        draft.ended(bundle)
+    name = EventName.RESTORED if restored else EventName.PREPARED
+    swap_id = op.swap_id if op is not None and op.target == bundle else ""
+    draft.record(Announce(name, swap_id, bundle.ref))
+    draft.need_no_more(bundle.ref.name)
 
 
 def refused(draft: StepDraft, event: BundleRefused) -> None:
     """End what needed the bundle; quarantine it where it was tried and proved bad."""
-    op = draft.state.op
-    if op is not None and op.stage is Stage.VERIFYING and op.token == event.token:
-        _give_up(draft, op, event.refusal)
+    op, refusal = draft.state.op, event.refusal
+    if op is not None and _is_verifying(op, event.token):
+        _give_up(draft, op, refusal)
         return
     slot = draft.state.slot_of_job(event.token)
     if slot is None:
@@ -88,16 +82,15 @@ def refused(draft: StepDraft, event: BundleRefused) -> None:
     if slot.phase is Phase.RESTORING:
         lost = draft.move(slot, Move.REFUSED)
         if lost.name == draft.state.active:
-            health.count_loss(draft, lost, event.refusal.message)
+            health.count_loss(draft, lost, refusal.message)
         else:
             draft.free(lost)
     elif slot.phase is Phase.PREPARING:
         bundle = slot.bundle
+        assert bundle is not None
         draft.move(slot, Move.REFUSED)
-        refusal = event.refusal
-        if bundle:
-            draft.forget_starts(bundle.ref)
-        if bundle and _is_proved_bad(refusal):
+        draft.forget_starts(bundle.ref)
+        if _is_proved_bad(refusal):
             draft.quarantine(bundle.ref, refusal.message)
             health.unselect(draft, bundle.ref)
         if op is not None and op.target == bundle and op.stage is Stage.PREPARING:
@@ -115,14 +108,8 @@ def _give_up(draft: StepDraft, op: Operation, refusal: Refusal) -> None:
     draft.finish(op, refusal.status, refusal)
     if op.kind is Kind.ROLLOUT:
         candidates.refused(draft, refusal)
-    draft.state = replace(
-        draft.state,
-        skipped=draft.state.skipped | {op.target.ref},
-        upcoming=tuple(
-            replace(u, done=True) if u.name == op.target.ref.name else u
-            for u in draft.state.upcoming
-        ),
-    )
+    draft.need_no_more(op.target.ref.name)
+    draft.state = replace(draft.state, skipped=draft.state.skipped | {op.target.ref})
     if refusal.blames_box:
         draft.state = replace(draft.state, retry_at=draft.now.at + RETRY_S)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_daemon.core import candidates, selection
+from edge_daemon.core.admission import quarantined
 from edge_daemon.core.effects import AskCutover, Prepare, Stamp, Verify, Withdraw
 from edge_daemon.core.lifecycle import WITH_LANE, Move, Phase, Stage, Step
 from edge_daemon.core.state import Kind, Operation, SlotState
@@ -65,18 +66,17 @@ def _make_room(draft: StepDraft, op: Operation) -> None:
         draft.act(_prepare(draft, op, token, empty.name))
     elif any(s.phase is Phase.DRAINING for s in state.slots):
         return
-    elif op.may_be_checked_first and not op.verified:
-        _verify(draft, op)  # a broken bundle must not cost the place of a version to roll back to
-    elif leaving := selection.victim(state, even_candidate=_may_take_any(op)):
+    elif (op.kind.is_asked or op.kind.can_wait) and not op.verified:
+        # No frame waits for it, and a broken bundle must not cost the place of a good one.
+        _verify(draft, op)
+    # A model that frames need, or that somebody wants active, goes before a rollout's candidate.
+    elif leaving := selection.victim(
+        state, even_candidate=op.kind not in (Kind.PREPARE, Kind.PREFETCH)
+    ):
         restoring = leaving.phase is Phase.RESTORING
         draft.free(leaving, Move.CANCEL if restoring else Move.FREE)
     elif state.active is not None:
         _replace(draft, op)
-
-
-def _may_take_any(op: Operation) -> bool:
-    """A model that frames need, or that somebody wants active, goes before a candidate."""
-    return op.kind not in (Kind.PREPARE, Kind.PREFETCH)
 
 
 def _prepare(draft: StepDraft, op: Operation, token: int, slot: str) -> Prepare:
@@ -91,20 +91,13 @@ def _prepare(draft: StepDraft, op: Operation, token: int, slot: str) -> Prepare:
     elif request is not None and request.accept:
         names = request.accept
         why = f"accepted by {request.by or 'the request'}: {request.reason}"
-    urgent = _is_waited_for(draft, op.target.ref.name)
+    name, active = op.target.ref.name, state.active_bundle
+    urgent = state.line.requires == name and (active is None or active.ref.name != name)
     return Prepare(token, slot, op.target, op.swap_id, reference, names, why, urgent)
 
 
-def _is_waited_for(draft: StepDraft, name: str) -> bool:
-    """Whether the line's frames may be judged by this model only, and another one is active."""
-    active = draft.state.active_bundle
-    return draft.state.line.requires == name and (active is None or active.ref.name != name)
-
-
 def _replace(draft: StepDraft, op: Operation) -> None:
-    """There is no slot beside the active bundle: check the new one on disk, then free the active
-    one.
-    """
+    """No slot is left beside the active bundle: check the new one on disk, then free the active."""
     if op.kind in (Kind.PREPARE, Kind.PREFETCH, Kind.ROLLOUT):
         draft.finish(op, Status.REJECTED, _no_room(draft))
     elif not op.verified:
@@ -119,17 +112,14 @@ def _replace(draft: StepDraft, op: Operation) -> None:
 
 def _no_room(draft: StepDraft) -> Refusal:
     rollout = draft.durable.rollout
+    why = "The only slot holds the active model, so nothing can be prepared beside it."
+    hint = "Ask for a swap, or set slots.count to 2."
     if rollout is not None and len(draft.state.slots) > 1:
-        return Refusal(
-            Code.PRECONDITION_FAILED,
-            f"The slot beside the active model holds {rollout.candidate.ref}, which is rolled out.",
-            "Wait for the end of the rollout, abort it, or set slots.count to 3.",
+        why = (
+            f"The slot beside the active model holds {rollout.candidate.ref}, which is rolled out."
         )
-    return Refusal(
-        Code.PRECONDITION_FAILED,
-        "The only slot holds the active model, so nothing can be prepared beside it.",
-        "Ask for a swap, or set slots.count to 2.",
-    )
+        hint = "Wait for the end of the rollout, abort it, or set slots.count to 3."
+    return Refusal(Code.PRECONDITION_FAILED, why, hint)
 
 
 def _verify(draft: StepDraft, op: Operation) -> None:
@@ -149,10 +139,7 @@ def vacate(draft: StepDraft, op: Operation, *, expecting: bool = True) -> None:
 
 def _use(draft: StepDraft, op: Operation, slot: SlotState) -> None:
     """The bundle is READY in `slot`: continue with the purpose of the operation."""
-    reason = draft.state.quarantine_reason(op.target.ref)
-    if reason is not None:
-        hint = f"Lift it with: edge-daemon models unquarantine {op.target.ref}"
-        refusal = Refusal(Code.QUARANTINED, f"{op.target.ref} is quarantined: {reason}", hint)
+    if (refusal := quarantined(draft.state, op.target.ref)) is not None:
         draft.finish(op, Status.REJECTED, refusal)
     elif (distrust := _distrust(draft, op.target.ref)) is not None:
         draft.finish(op, Status.REJECTED, distrust)

@@ -7,20 +7,12 @@ from dataclasses import replace
 from edge_daemon.core import operations
 from edge_daemon.core.effects import PassOver, Stamp
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.job_orders import (
-    JobOrder,
-    OrderState,
-)
+from edge_daemon.core.job_orders import JobOrder, OrderState
 from edge_daemon.core.lifecycle import WITH_LANE, Stage, Step
 from edge_daemon.core.records import Announce
 from edge_daemon.core.state import Kind, Upcoming
 from edge_daemon.core.step_draft import StepDraft
-from edge_daemon.core.values import (
-    Assignment,
-    AtNextOrder,
-    AtNow,
-    Status,
-)
+from edge_daemon.core.values import Assignment, AtNextOrder, AtNow, Status
 from edge_daemon.errors import Code
 
 ANNOUNCED = 8
@@ -43,7 +35,7 @@ def received(draft: StepDraft, order: JobOrder) -> None:
 
 def apply(draft: StepDraft, order: JobOrder) -> None:
     """Change what the line makes, or what it will make next."""
-    name = None if order.product is None else draft.state.link(order.product)
+    name = draft.state.link(order.product)
     if name is None and order.state is not OrderState.COMPLETED and not _is_known(draft, order):
         reason = f"No link names a model for product {order.product}."
         if order.product is None:
@@ -83,11 +75,23 @@ def relink(draft: StepDraft, links: tuple[tuple[str, str], ...]) -> None:
     if (name, name is not None) == (line.requires, line.linked):
         return
     _pass_over(draft)
-    epoch = line.epoch + 1
+    _stamp(draft, since_at=draft.now.at)
+    _supersede(draft, name)
+
+
+def resume(draft: StepDraft) -> None:
+    """After a start the line makes what it made before."""
+    if draft.durable.product is not None or draft.durable.job_order is not None:
+        _stamp(draft, since_at=0.0)
+
+
+def _stamp(draft: StepDraft, since_at: float) -> None:
+    """Frames carry the order of `durable` from now on, and need the model of its product."""
+    durable, epoch = draft.durable, draft.state.line.epoch + 1
+    name = draft.state.link(durable.product)
     line = Assignment(epoch, durable.product, durable.job_order, name, linked=name is not None)
     draft.state = replace(draft.state, line=line, skipped=frozenset())
-    draft.act(Stamp(line, since_at=draft.now.at))
-    _supersede(draft, name)
+    draft.act(Stamp(line, since_at=since_at))
 
 
 def _announce(draft: StepDraft, order: JobOrder, name: str) -> None:
@@ -101,25 +105,18 @@ def _complete(draft: StepDraft, order: JobOrder) -> None:
         draft.durable = replace(draft.durable, running=False)
         draft.record(Announce(EventName.ORDER_COMPLETED, reason=order.id or ""))
     elif order.id is not None:
-        draft.state = replace(
-            draft.state, upcoming=tuple(u for u in draft.state.upcoming if u.order != order.id)
-        )
+        left = tuple(u for u in draft.state.upcoming if u.order != order.id)
+        draft.state = replace(draft.state, upcoming=left)
 
 
 def _run(draft: StepDraft, order: JobOrder, name: str | None) -> None:
     if _is_known(draft, order):
         return
-    state = draft.state
-    line = state.line
     _pass_over(draft)
-    draft.state = replace(
-        draft.state,
-        line=Assignment(line.epoch + 1, order.product, order.id, name, linked=name is not None),
-        upcoming=tuple(u for u in state.upcoming if u.name != name),
-        skipped=frozenset(),
-    )
+    left = tuple(u for u in draft.state.upcoming if u.name != name)
+    draft.state = replace(draft.state, upcoming=left)
     draft.durable = replace(draft.durable, product=order.product, job_order=order.id, running=True)
-    draft.act(Stamp(draft.state.line, since_at=order.arrived.at))
+    _stamp(draft, since_at=order.arrived.at)
     draft.record(Announce(EventName.ORDER_RUNNING, reason=order.id or ""))
     _wake_parked(draft, name)
     _supersede(draft, name)
@@ -127,18 +124,13 @@ def _run(draft: StepDraft, order: JobOrder, name: str | None) -> None:
 
 def _pass_over(draft: StepDraft) -> None:
     """Frames that still wait get no model, unless the lane is about to switch for them."""
-    state = draft.state
-    active = state.active_bundle
+    line, active, op = draft.state.line, draft.state.active_bundle, draft.state.op
     # Frames without a product accept any model; the one that comes now is for later frames.
-    waits = active is None or state.line.requires not in (None, active.ref.name)
-    op = state.op
-    crossing = (
-        op is not None
-        and op.stage is Stage.CUTTING
-        and state.line.requires in (None, op.target.ref.name)
-    )
-    if waits and not crossing:
-        draft.act(PassOver(state.line.epoch))
+    if active is not None and line.requires in (None, active.ref.name):
+        return
+    is_cutting = op is not None and op.stage is Stage.CUTTING
+    if op is None or not is_cutting or line.requires not in (None, op.target.ref.name):
+        draft.act(PassOver(line.epoch))
 
 
 def _wake_parked(draft: StepDraft, name: str | None) -> None:

@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import NoReturn
 
 from edge_daemon.core import (
+    admission,
     candidates,
     cutover,
+    events,
     health,
     jobs,
     operations,
@@ -21,37 +23,13 @@ from edge_daemon.core import (
     rollout_requests,
     selection,
 )
-from edge_daemon.core.effects import Effect, Stamp
-from edge_daemon.core.events import (
-    BundleProven,
-    BundleRefused,
-    BundleVerified,
-    CandidateLost,
-    CutoverDone,
-    CutoverWithdrawn,
-    Event,
-    FailedOver,
-    ForecastMade,
-    LinksChanged,
-    OrderReceived,
-    QuarantineChanged,
-    RequestReceived,
-    RolloutDecided,
-    SlotFreed,
-    SlotLost,
-    SnapshotTaken,
-    StageReached,
-    Started,
-    StoreChanged,
-    TimePassed,
-    TrialJudged,
-)
+from edge_daemon.core.effects import Effect
+from edge_daemon.core.events import Event
 from edge_daemon.core.lifecycle import WITH_LANE, Step
 from edge_daemon.core.records import Record
 from edge_daemon.core.state import Kind, Operation, State
 from edge_daemon.core.step_draft import StepDraft
-from edge_daemon.core.values import Assignment, AtNow, Instant, Refusal, Status
-from edge_daemon.errors import Code
+from edge_daemon.core.values import AtNow, Instant, Status
 
 
 def step(
@@ -66,71 +44,58 @@ def step(
 
 
 def _take_in(draft: StepDraft, event: Event) -> None:  # noqa: PLR0912 - the table of events
-    if isinstance(event, RequestReceived):
-        requests.received(draft, event)
-    elif isinstance(event, OrderReceived):
-        orders.received(draft, event.order)
-    elif isinstance(event, StageReached):
-        jobs.stage_reached(draft, event)
-    elif isinstance(event, BundleVerified):
-        jobs.verified(draft, event)
-    elif isinstance(event, BundleProven):
-        jobs.proven(draft, event)
-    elif isinstance(event, BundleRefused):
-        jobs.refused(draft, event)
-    elif isinstance(event, SlotFreed):
-        jobs.freed(draft, event)
-    elif isinstance(event, SlotLost):
-        candidates.slot_lost(draft, event)
-        health.slot_lost(draft, event)
-    elif isinstance(event, FailedOver):
-        health.stood_in(draft, event)
-    elif isinstance(event, CutoverDone):
-        cutover.done(draft, event)
-    elif isinstance(event, CutoverWithdrawn):
-        cutover.withdrawn(draft, event)
-    elif isinstance(event, TrialJudged):
-        health.trial_judged(draft, event)
-    elif isinstance(event, QuarantineChanged):
-        health.quarantine_changed(draft, event)
-    elif isinstance(event, SnapshotTaken):
-        requests.snapshot_taken(draft, event)
-    elif isinstance(event, LinksChanged):
-        orders.relink(draft, event.links)
-    elif isinstance(event, StoreChanged):
-        draft.state = replace(
-            draft.state,
-            available=event.available,
-            refused=event.refused,
-            below=event.below,
-            skipped=frozenset(),
-        )
-    elif isinstance(event, RolloutDecided):
-        candidates.decided(draft, event)
-    elif isinstance(event, CandidateLost):
-        candidates.lost(draft, event)
-    elif isinstance(event, ForecastMade):
-        rollout_requests.foretold(draft, event)
-    elif isinstance(event, Started):
-        _started(draft)
-    elif isinstance(event, TimePassed):
-        health.forget_given_up(draft)
-    else:
-        _unlisted(event)
+    match event:
+        case events.RequestReceived():
+            requests.received(draft, event)
+        case events.OrderReceived():
+            orders.received(draft, event.order)
+        case events.StageReached():
+            jobs.stage_reached(draft, event)
+        case events.BundleVerified():
+            jobs.verified(draft, event)
+        case events.BundleProven():
+            jobs.proven(draft, event)
+        case events.BundleRefused():
+            jobs.refused(draft, event)
+        case events.SlotFreed():
+            jobs.freed(draft, event)
+        case events.SlotLost():
+            candidates.slot_lost(draft, event)
+            health.slot_lost(draft, event)
+        case events.FailedOver():
+            health.stood_in(draft, event)
+        case events.CutoverDone():
+            cutover.done(draft, event)
+        case events.CutoverWithdrawn():
+            cutover.withdrawn(draft, event)
+        case events.TrialJudged():
+            health.trial_judged(draft, event)
+        case events.QuarantineChanged():
+            health.quarantine_changed(draft, event)
+        case events.SnapshotTaken():
+            requests.snapshot_taken(draft, event)
+        case events.LinksChanged():
+            orders.relink(draft, event.links)
+        case events.StoreChanged(available, refused, below):
+            state = replace(draft.state, available=available, refused=refused, below=below)
+            draft.state = replace(state, skipped=frozenset())
+        case events.RolloutDecided():
+            candidates.decided(draft, event)
+        case events.CandidateLost():
+            candidates.lost(draft, event)
+        case events.ForecastMade():
+            rollout_requests.foretold(draft, event)
+        case events.Started():
+            health.started(draft)
+            orders.resume(draft)
+        case events.TimePassed():
+            health.forget_given_up(draft)
+        case _:
+            _unlisted(event)
 
 
 def _unlisted(event: NoReturn) -> NoReturn:
     raise AssertionError(f"no rule for {event!r}")
-
-
-def _started(draft: StepDraft) -> None:
-    health.started(draft)
-    durable = draft.durable
-    if durable.product is not None or durable.job_order is not None:
-        name = None if durable.product is None else draft.state.link(durable.product)
-        line = Assignment(1, durable.product, durable.job_order, name, linked=name is not None)
-        draft.state = replace(draft.state, line=line)
-        draft.act(Stamp(line, since_at=0.0))
 
 
 # --------------------------------------------------------------------------- time
@@ -138,21 +103,13 @@ def _started(draft: StepDraft) -> None:
 
 def _expire(draft: StepDraft) -> None:
     """End accepted requests whose time is over before their cutover."""
-    for op in (draft.state.op, draft.state.queued, draft.state.parked):
-        request = op.request if op else None
-        if op is None or request is None or request.expires_utc is None:
-            continue
-        if draft.now.utc < request.expires_utc:
+    for op in draft.state.operations:
+        if op.request is None or not op.request.is_expired(draft.now):
             continue
         if op.stage in WITH_LANE:
             operations.withdraw(draft, op)
         else:
-            draft.finish(op, Status.EXPIRED, EXPIRED)
-
-
-EXPIRED = Refusal(
-    Code.EXPIRED, "The request expired before its cutover.", "Send it anew with more time."
-)
+            draft.finish(op, Status.EXPIRED, admission.EXPIRED)
 
 
 # --------------------------------------------------------------------------- what is next
@@ -174,31 +131,20 @@ def _advance(draft: StepDraft) -> None:
         _meet_need(draft)
     else:
         _drop_own(draft)
-    state = draft.state
-    early = _early(state)
-    if early is not None and (state.queued or _due(draft)):
-        draft.advance(early, Step.END)
+    op, others = draft.state.op, draft.state.queued or _due(draft)
+    if others and op is not None and op.kind.can_wait and op.stage not in WITH_LANE:
+        draft.advance(op, Step.END)
     if draft.state.op is None:
         _choose_next(draft)
     if draft.state.op is not None:
         operations.pursue(draft, draft.state.op)
 
 
-def _early(state: State) -> Operation | None:
-    """The operation in hand, where it goes behind all others and the lane was not asked yet."""
-    op = state.op
-    is_early = op is not None and op.kind.can_wait and op.stage not in WITH_LANE
-    return op if is_early else None
-
-
 def _is_needed(state: State) -> bool:
     """Whether frames wait for another model than the active one, or it proved bad."""
-    active = state.active_bundle
-    if not state.line.linked:
-        return False
-    if active is None or state.unfit:
-        return True
-    return state.line.requires is not None and active.ref.name != state.line.requires
+    active, line = state.active_bundle, state.line
+    is_other = active is None or line.requires not in (None, active.ref.name)
+    return line.linked and (is_other or state.unfit)
 
 
 def _fulfils(state: State, op: Operation | None) -> bool:
@@ -223,7 +169,7 @@ def _meet_need(draft: StepDraft) -> None:
     if not leaving and _fulfils(state, state.queued) and (op is None or op.kind.is_asked):
         return
     targets = [
-        known for known in selection.wanted(state) if not (leaving and _is_active(state, known))
+        known for known in selection.wanted(state) if not (leaving and known == state.active_bundle)
     ]
     if not targets:
         early = op is not None and op.kind.can_wait  # needs nothing of what is missing
@@ -239,10 +185,6 @@ def _meet_need(draft: StepDraft) -> None:
     elif op is not None:
         draft.advance(op, Step.END)
     draft.advance(draft.operation(_own_kind(draft.state), targets[0]), Step.BEGIN)
-
-
-def _is_active(state: State, known: object) -> bool:
-    return state.active_bundle == known
 
 
 def _own_kind(state: State) -> Kind:
@@ -296,16 +238,13 @@ def _choose_next(draft: StepDraft) -> None:
 
 
 def _prefetch(draft: StepDraft) -> None:
-    """Prepare the bundle of the next announced order once, if there is a slot beside the active
-    one.
-    """
+    """Prepare the bundle of the next announced order once, if it has a slot beside the active."""
     state = draft.state
     order = next((u for u in state.upcoming if not u.done), None)
     if order is None or len(state.slots) == 1 or not selection.has_room(state):
         return
     targets = selection.for_name(state, order.name)
     if not targets or selection.resident(state, targets[0]):
-        done = tuple(replace(u, done=True) if u == order else u for u in state.upcoming)
-        draft.state = replace(draft.state, upcoming=done)
-        return
-    draft.advance(draft.operation(Kind.PREFETCH, targets[0]), Step.BEGIN)
+        draft.need_no_more(order.name)
+    else:
+        draft.advance(draft.operation(Kind.PREFETCH, targets[0]), Step.BEGIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_daemon.core import health, operations, orders, rollout_requests, tuning
-from edge_daemon.core.admission import admit
+from edge_daemon.core.admission import CAME_LATE, admit
 from edge_daemon.core.effects import ApplyTuning, TakeSnapshot
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import RequestReceived, SnapshotTaken
@@ -20,6 +20,9 @@ from edge_daemon.errors import Code
 
 def received(draft: StepDraft, event: RequestReceived) -> None:  # noqa: PLR0912 - the table
     """Accept or reject at once; what is accepted gets exactly one outcome later."""
+    if event.request.is_expired(draft.now):
+        _reject(draft, event.request, CAME_LATE)
+        return
     match event.request.verb:
         case Verb.PREPARE:
             _change_model(draft, event, Kind.PREPARE)
@@ -34,39 +37,36 @@ def received(draft: StepDraft, event: RequestReceived) -> None:  # noqa: PLR0912
         case Verb.RELEASE:
             _hold(draft, event.request, held=False)
         case Verb.SNAPSHOT:
-            _snapshot(draft, event.request)
+            draft.record(Reply(event.request, Status.ACCEPTED))
+            draft.act(TakeSnapshot(event.request))
         case Verb.TRIGGER:
             _reject(draft, event.request, NO_TRIGGERS)
         case Verb.TUNE:
             _tune(draft, event)
         case Verb.ROLLOUT | Verb.ADVANCE | Verb.ABORT:
-            if not _came_late(draft, event.request):
-                rollout_requests.asked(draft, event)
+            rollout_requests.asked(draft, event)
         case Verb.FEEDBACK:
             _reject(draft, event.request, NO_FEEDBACK)
         case verb:
             unlisted(verb)
 
 
+# Where triggers open parts, or parts are kept, other handlers answer, and none of these comes here.
 NO_TRIGGERS = Refusal(
     Code.PRECONDITION_FAILED,
     "On this station no trigger opens a part.",
     "Set parts.by: trigger in the settings, and restart the daemon.",
 )
-"""Where triggers open parts, they are answered elsewhere."""
-
-
 NO_FEEDBACK = Refusal(
     Code.PRECONDITION_FAILED,
     "On this station no parts are kept, so nothing can be said of them.",
     "Add parts to the settings, and restart the daemon.",
 )
-"""Where parts are kept, its own handler answers, and none comes here."""
 
 
 def _change_model(draft: StepDraft, event: RequestReceived, kind: Kind) -> None:
     request = event.request
-    answer = admit(draft.state, request, draft.now, event.next_frame)
+    answer = admit(draft.state, request, event.next_frame)
     if isinstance(answer, Refusal):
         _reject(draft, request, answer)
         return
@@ -79,9 +79,7 @@ def _change_model(draft: StepDraft, event: RequestReceived, kind: Kind) -> None:
 
 
 def _confirm(draft: StepDraft, request: Request) -> None:
-    if _came_late(draft, request):
-        return
-    if draft.durable.trial is None:
+    if draft.durable.trial is None or draft.state.active is None:
         hint = "Read model/state: active.trial."
         _reject(draft, request, Refusal(Code.PRECONDITION_FAILED, "No version is on trial.", hint))
         return
@@ -91,8 +89,6 @@ def _confirm(draft: StepDraft, request: Request) -> None:
 
 
 def _hold(draft: StepDraft, request: Request, *, held: bool) -> None:
-    if _came_late(draft, request):
-        return
     draft.record(Reply(request, Status.ACCEPTED))
     waiting = draft.durable.held_orders
     if held != draft.durable.held:
@@ -103,27 +99,19 @@ def _hold(draft: StepDraft, request: Request, *, held: bool) -> None:
     draft.record(Reply(request, Status.SUCCEEDED))
 
 
-def _snapshot(draft: StepDraft, request: Request) -> None:
-    if not _came_late(draft, request):
-        draft.record(Reply(request, Status.ACCEPTED))
-        draft.act(TakeSnapshot(request))
-
-
 def _tune(draft: StepDraft, event: RequestReceived) -> None:
-    request, signed = event.request, event.recipe
-    if _came_late(draft, request):
-        return
+    request = event.request
     wanted = tuning.asked(draft.state, event, draft.now)
-    if isinstance(wanted, Refusal) or signed is None:
-        assert isinstance(wanted, Refusal)
+    if isinstance(wanted, Refusal):
         _reject(draft, request, wanted)
         return
     draft.record(Reply(request, Status.ACCEPTED))
     held = tuning.of(draft.durable, wanted.target)
     before = held.changes if held is not None else ()
     if wanted.changes != before:
+        assert event.recipe is not None
         draft.durable = tuning.put(draft.durable, wanted)
-        said = tuning.told(dict(before), wanted, signed)
+        said = tuning.told(dict(before), wanted, event.recipe)
         draft.record(Announce(EventName.TUNED, model=wanted.target.ref, reason=said))
         draft.act(ApplyTuning(wanted.target))
     draft.record(Reply(request, Status.SUCCEEDED))
@@ -135,15 +123,6 @@ def snapshot_taken(draft: StepDraft, event: SnapshotTaken) -> None:
     draft.record(Reply(event.request, status, refusal=event.refusal))
 
 
-def _came_late(draft: StepDraft, request: Request) -> bool:
-    """Whether it arrived after its expiry; it is rejected then."""
-    if request.expires_utc is None or request.expires_utc > draft.now.utc:
-        return False
-    hint = "Check both clocks and send it anew."
-    _reject(draft, request, Refusal(Code.EXPIRED, "The request came after its expiry.", hint))
-    return True
-
-
 def _reject(draft: StepDraft, request: Request, refusal: Refusal) -> None:
     draft.record(Reply(request, Status.REJECTED, refusal=refusal))
 
@@ -151,8 +130,8 @@ def _reject(draft: StepDraft, request: Request, refusal: Refusal) -> None:
 def start(draft: StepDraft, op: Operation) -> None:
     """Begin an operation that waited, if it is still allowed."""
     assert op.request is not None
-    answer = admit(draft.state, op.request, draft.now)
+    answer = admit(draft.state, op.request)
     if isinstance(answer, Refusal):
         draft.finish(op, Status.REJECTED, answer)
-        return
-    draft.advance(op, Step.BEGIN)
+    else:
+        draft.advance(op, Step.BEGIN)

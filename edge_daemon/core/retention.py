@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edge_daemon.core import selection
 from edge_daemon.core.state import State
-from edge_daemon.core.values import BundleRef, StoredBundle
+from edge_daemon.core.values import BundleRef
 
 CONFIRMED = 2
 """Of each name: the one confirmed last, and the one that a rollback from it goes to."""
@@ -22,9 +22,7 @@ def _in_use(state: State) -> Iterator[BundleRef]:
     for slot in state.slots:
         if slot.bundle is not None:
             yield slot.bundle.ref
-    for op in (state.op, state.queued, state.parked):
-        if op is not None:
-            yield op.target.ref
+    yield from (op.target.ref for op in state.operations)
 
 
 def _on_record(state: State) -> Iterator[BundleRef]:
@@ -37,6 +35,9 @@ def _on_record(state: State) -> Iterator[BundleRef]:
     for name in {ref.name for ref in durable.confirmed}:
         yield from [ref for ref in durable.confirmed if ref.name == name][-CONFIRMED:]
     yield from (ref for ref, _ in durable.begun)
+    if durable.rollout is not None:
+        yield durable.rollout.candidate.ref
+        yield durable.rollout.reference.ref
     yield from state.backing_off
 
 
@@ -45,9 +46,7 @@ def _next(state: State) -> Iterator[BundleRef]:
 
     A bundle must not be deleted before anybody could request it.
     """
-    wanted: list[StoredBundle | None] = (
-        [selection.choose(state, state.initial)] if state.initial else []
-    )
+    wanted = [selection.configured(state)]
     for name in {known.ref.name for known in state.available}:
         wanted += [*selection.for_name(state, name)[:CONFIRMED], selection.newest(state, name)]
     yield from (known.ref for known in wanted if known is not None)

@@ -46,7 +46,7 @@ def asked(draft: StepDraft, event: RequestReceived) -> None:
 
 def _begin(draft: StepDraft, event: RequestReceived) -> None:
     request, state = event.request, draft.state
-    target = admit(state, request, draft.now)
+    target = admit(state, request)
     refusal = target if isinstance(target, Refusal) else _no_place(state, target)
     if refusal is None and isinstance(event.plan, Refusal):
         refusal = event.plan

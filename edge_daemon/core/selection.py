@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.state import SlotState, State
@@ -19,10 +19,12 @@ def versions(state: State, name: str) -> list[StoredBundle]:
     return [known for known in state.available if known.ref.name == name]
 
 
-def newest(state: State, name: str) -> StoredBundle | None:
-    """The newest version of a name that is not quarantined."""
-    fit = [k for k in versions(state, name) if state.quarantine_reason(k.ref) is None]
-    return fit[-1] if fit else None
+def newest(state: State, name: str, but: Set[BundleRef] = frozenset()) -> StoredBundle | None:
+    """The newest version of a name that is neither quarantined nor among `but`."""
+    for known in reversed(versions(state, name)):
+        if known.ref not in but and state.quarantine_reason(known.ref) is None:
+            return known
+    return None
 
 
 def choose(state: State, choice: ModelChoice) -> StoredBundle | None:
@@ -32,16 +34,19 @@ def choose(state: State, choice: ModelChoice) -> StoredBundle | None:
     return find(state, BundleRef(choice.name, choice.version))
 
 
+def configured(state: State) -> StoredBundle | None:
+    """The bundle that the settings begin with."""
+    return choose(state, state.initial) if state.initial else None
+
+
 def selected(state: State, name: str) -> BundleRef | None:
     """The version that orders use for a name."""
     return next((BundleRef(name, v) for n, v in state.durable.selected if n == name), None)
 
 
 def reference(state: State, target: StoredBundle) -> BundleRef | None:
-    """The other version of the name that is active, or else was confirmed last: verdicts are
-    compared with it.
-
-    The active model may be that of another product; the line returns to this name all the same.
+    """The version that verdicts are compared with: the active one of this name, else the one
+    confirmed last; None where that is `target` itself.
     """
     active = state.active_bundle
     if active is not None and active.ref.name == target.ref.name:
@@ -68,16 +73,15 @@ def wanted(state: State) -> list[StoredBundle]:
 
 def for_name(state: State, name: str) -> list[StoredBundle]:
     """The versions of a name that the daemon may activate by itself, best first."""
-    seen: dict[BundleRef, StoredBundle] = {}
-    for known in _preferences(state, name):
-        left = known.ref in state.skipped or known.ref in state.backing_off
-        if (
-            state.quarantine_reason(known.ref) is None
-            and not left
-            and not below_floor(state, known.ref)
-        ):
-            seen.setdefault(known.ref, known)
-    return list(seen.values())
+    left = state.skipped | state.backing_off
+    fit = (
+        known
+        for known in _preferences(state, name)
+        if known.ref not in left
+        and state.quarantine_reason(known.ref) is None
+        and not below_floor(state, known.ref)
+    )
+    return list(dict.fromkeys(fit))
 
 
 def below_floor(state: State, ref: BundleRef) -> bool:
@@ -100,26 +104,17 @@ def _preferences(state: State, name: str) -> Iterator[StoredBundle]:
     if chosen:
         yield chosen
     yield from _confirmed(state, name)
-    initial = choose(state, state.initial) if state.initial else None
+    initial = configured(state)
     if initial and initial.ref.name == name:
         yield initial
-    unproven = _newest_to_try(state, name)
+    # A broken version hides no older one; one that failed for this box's own fault is waited for.
+    unproven = newest(state, name, state.skipped if state.retry_at is None else frozenset())
     if chosen is None and unproven and not any(r.name == name for r in state.durable.confirmed):
         yield unproven
     if state.initial is not None and state.line.requires is None:
         if initial:
             yield initial
         yield from _confirmed(state, state.initial.name)
-
-
-def _newest_to_try(state: State, name: str) -> StoredBundle | None:
-    """A broken version hides no older one; one that failed through this box's own fault is waited
-    for.
-    """
-    fit = [k for k in versions(state, name) if state.quarantine_reason(k.ref) is None]
-    if state.retry_at is None:
-        fit = [k for k in fit if k.ref not in state.skipped]
-    return fit[-1] if fit else None
 
 
 def _confirmed(state: State, name: str, but: BundleRef | None = None) -> Iterator[StoredBundle]:
@@ -144,24 +139,19 @@ def victim(state: State, *, even_candidate: bool = True) -> SlotState | None:
     back = rollback_target(state)
     parked = state.parked.target if state.parked else None
     announced = {order.name for order in state.upcoming}
-
     rollout = state.durable.rollout
     tried = rollout.candidate if rollout is not None and not rollout.is_back else None
 
     def worth(slot: SlotState) -> tuple[bool, bool, bool, bool, int]:
         bundle = slot.bundle
-        return (
-            bundle is not None and bundle == tried,
-            bundle is not None and bundle == back,
-            bundle is not None and bundle == parked,
-            bundle is not None and bundle.ref.name in announced,
-            slot.used,
-        )
+        assert bundle is not None
+        is_next = bundle.ref.name in announced
+        return bundle == tried, bundle == back, bundle == parked, is_next, slot.used
 
     holding = (Phase.READY, Phase.LOST, Phase.RESTORING)
     idle = [s for s in state.slots if s.name != state.active and s.phase in holding]
     if not even_candidate:
-        idle = [slot for slot in idle if tried is None or slot.bundle != tried]
+        idle = [slot for slot in idle if slot.bundle != tried]
     return min(idle, key=worth, default=None)
 
 

@@ -173,13 +173,6 @@ class Operation:
         """The operation after `step`; KeyError when the table does not list it."""
         return replace(self, stage=OPERATIONS[self.stage, step])
 
-    @property
-    def may_be_checked_first(self) -> bool:
-        """Whether no frame waits for it, so that a check on disk before anything is freed costs
-        nothing.
-        """
-        return self.kind.is_asked or self.kind.can_wait
-
 
 @dataclass(frozen=True)
 class Upcoming:
@@ -233,6 +226,11 @@ class State:
         return next((s for s in self.slots if s.token == token and s.token), None)
 
     @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Those that exist: in hand, queued, parked."""
+        return tuple(op for op in (self.op, self.queued, self.parked) if op is not None)
+
+    @property
     def active_bundle(self) -> StoredBundle | None:
         return self.slot(self.active).bundle if self.active else None
 
@@ -248,5 +246,6 @@ class State:
         """The floor that this version is older than; None where it is not."""
         return next((floor for r, floor in self.below if r == ref), None)
 
-    def link(self, product: str) -> str | None:
+    def link(self, product: str | None) -> str | None:
+        """The bundle name for a product; None without a link, and without a product."""
         return next((name for p, name in self.links if p == product), None)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from edge_daemon.core.effects import Effect, Free
+from edge_daemon.core.effects import Effect, Free, StopTrial
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.lifecycle import Move, Stage, Step
 from edge_daemon.core.records import Announce, Record, Reply
-from edge_daemon.core.state import Durable, Kind, Operation, SlotState, State
+from edge_daemon.core.state import TRIES, Durable, Kind, Operation, SlotState, State
 from edge_daemon.core.values import (
     NOW,
     At,
@@ -112,15 +112,18 @@ class StepDraft:
 
     def quarantine(self, ref: BundleRef, reason: str) -> None:
         """Keep a version from becoming active until an operator lifts it."""
-        durable = self.durable
-        others = tuple((r, why) for r, why in durable.quarantined if r != ref)
-        self.durable = replace(
-            self.durable,
-            quarantined=(*others, (ref, reason)),
-            confirmed=tuple(r for r in durable.confirmed if r != ref),
-        )
+        others = tuple((r, why) for r, why in self.durable.quarantined if r != ref)
+        confirmed = tuple(r for r in self.durable.confirmed if r != ref)
+        quarantined = (*others, (ref, reason))
+        self.durable = replace(self.durable, quarantined=quarantined, confirmed=confirmed)
         self.forget_starts(ref)
         self.record(Announce(EventName.QUARANTINED, model=ref, reason=reason))
+
+    def end_trial(self) -> None:
+        """Nothing is on trial any more."""
+        if self.durable.trial is not None:
+            self.act(StopTrial())
+        self.durable = replace(self.durable, trial=None, tries=TRIES)
 
     def begin(self, op: Operation) -> None:
         """Count a start of what the daemon starts by itself, before it begins.
@@ -142,19 +145,21 @@ class StepDraft:
 
     def _count(self, ref: BundleRef, change: int | None) -> None:
         begun = dict(self.durable.begun)
-        left = 0 if change is None else max(0, begun.pop(ref, 0) + change)
-        begun.pop(ref, None)
-        if left:
-            begun[ref] = left
+        count = begun.pop(ref, 0)
+        if change is not None and count + change > 0:
+            begun[ref] = count + change
         if tuple(begun.items()) != self.durable.begun:
             self.durable = replace(self.durable, begun=tuple(begun.items()))
 
     def select(self, ref: BundleRef) -> None:
         """Orders for this name use this version from now on."""
-        others = tuple((n, v) for n, v in self.durable.selected if n != ref.name)
-        self.durable = replace(
-            self.durable, selected=tuple(sorted((*others, (ref.name, ref.version))))
-        )
+        selected = {**dict(self.durable.selected), ref.name: ref.version}
+        self.durable = replace(self.durable, selected=tuple(sorted(selected.items())))
+
+    def need_no_more(self, name: str) -> None:
+        """Its announced order was prepared for, or cannot be."""
+        upcoming = (replace(u, done=u.done or u.name == name) for u in self.state.upcoming)
+        self.state = replace(self.state, upcoming=tuple(upcoming))
 
 
 def _kept(held: Operation | None, op: Operation, *, here: bool) -> Operation | None:

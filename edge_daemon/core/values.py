@@ -321,6 +321,9 @@ class Request:
     plan: str = ""  # of a rollout, as canonical JSON; empty: the bundle's own, or the usual one
     rollout: str = ""  # which one to advance or abort; empty: the one that runs
 
+    def is_expired(self, now: Instant) -> bool:
+        return self.expires_utc is not None and now.utc >= self.expires_utc
+
 
 class Status(str, Enum):
     """What a request is answered: one of the first two, progress, then exactly one outcome."""

@@ -328,7 +328,7 @@ class Follower:
             is_for_now=is_beside,
             is_on_trial=durable.trial is not None and is_active,
             is_held=durable.held,
-            is_busy=any(each is not None for each in (state.op, state.queued, state.parked))
+            is_busy=bool(state.operations)
             or (rollout is not None and not rollout.is_back and not is_ours),
             rollout=rollout.id if rollout is not None and is_ours and not rollout.is_full else "",
             in_window=self._in_window(campaign, now_utc, is_bound=situation.bound),
