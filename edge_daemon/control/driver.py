@@ -231,7 +231,7 @@ class Driver:
         is_asked = op is not None and op.stage in (Stage.CUTTING, Stage.WITHDRAWING)
         if op is not None and is_asked and op.token == crossed.token:
             self._services.receipts.crossed(op.swap_id, crossed, self._state.last_bundle)
-        self._step(CutoverDone(crossed.token, crossed.frame))
+        self._step(CutoverDone(crossed.token))
 
     def _quarantine_ordered(self, order: QuarantineOrdered) -> None:
         """Do what an operator decided, record it, and answer once it is durable."""

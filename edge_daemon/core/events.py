@@ -11,14 +11,7 @@ from edge_daemon.core.golden import Golden
 from edge_daemon.core.job_orders import JobOrder
 from edge_daemon.core.rollout.rates import Forecast
 from edge_daemon.core.rollout.values import Plan
-from edge_daemon.core.values import (
-    BundleRef,
-    Check,
-    Recipe,
-    Refusal,
-    Request,
-    StoredBundle,
-)
+from edge_daemon.core.values import BundleRef, Check, Recipe, Refusal, Request, StoredBundle
 
 
 @dataclass(frozen=True)
@@ -118,10 +111,9 @@ class FailedOver:
 
 @dataclass(frozen=True)
 class CutoverDone:
-    """The cutover happened: `frame` is the first that the requested slot judges."""
+    """The cutover happened: the requested slot judges."""
 
     token: int
-    frame: int
 
 
 @dataclass(frozen=True)

@@ -115,9 +115,8 @@ def _no_room(draft: StepDraft) -> Refusal:
     why = "The only slot holds the active model, so nothing can be prepared beside it."
     hint = "Ask for a swap, or set slots.count to 2."
     if rollout is not None and len(draft.state.slots) > 1:
-        why = (
-            f"The slot beside the active model holds {rollout.candidate.ref}, which is rolled out."
-        )
+        held = rollout.candidate.ref
+        why = f"The slot beside the active model holds {held}, which is rolled out."
         hint = "Wait for the end of the rollout, abort it, or set slots.count to 3."
     return Refusal(Code.PRECONDITION_FAILED, why, hint)
 

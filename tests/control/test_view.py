@@ -47,7 +47,7 @@ class Told:
             elif isinstance(action, Verify):
                 self.tell(BundleVerified(action.token))
             elif isinstance(action, AskCutover):
-                self.tell(CutoverDone(action.token, 7))
+                self.tell(CutoverDone(action.token))
         for slot in self.state.slots:
             if slot.phase is Phase.DRAINING:
                 self.tell(SlotFreed(slot.token))

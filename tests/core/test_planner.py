@@ -76,9 +76,9 @@ class Scenario:
         job = next(a for a in self.effects if isinstance(a, (Prepare, Restore)))
         return self.tell(BundleProven(job.token))
 
-    def crossed(self, frame: int = 1) -> Scenario:
+    def crossed(self) -> Scenario:
         ask = next(a for a in self.effects if isinstance(a, AskCutover))
-        return self.tell(CutoverDone(ask.token, frame))
+        return self.tell(CutoverDone(ask.token))
 
     def running(self) -> Scenario:
         """With the configured version active."""
@@ -244,7 +244,7 @@ def test_a_version_quarantined_while_the_lane_crosses_is_left_again() -> None:
     """The cutover cannot be taken back any more; it is neither confirmed nor selected."""
     scenario = Scenario().proven()
     scenario.tell(QuarantineChanged(B1.ref, "a recall"))
-    scenario.tell(CutoverDone(scenario.state.op.token if scenario.state.op else 0, 1))
+    scenario.tell(CutoverDone(scenario.state.op.token if scenario.state.op else 0))
     assert scenario.state.durable.confirmed == ()
     assert "b" not in dict(scenario.state.durable.selected)
     assert scenario.state.unfit
@@ -384,7 +384,7 @@ def test_a_line_without_orders_falls_back_to_what_was_confirmed_of_the_configure
     scenario.tell(swap("c@1", 2)).proven()
     asked = scenario.state.op
     assert asked is not None
-    scenario.tell(QuarantineChanged(C1.ref, "a recall")).tell(CutoverDone(asked.token, 9))
+    scenario.tell(QuarantineChanged(C1.ref, "a recall")).tell(CutoverDone(asked.token))
     assert scenario.active == "c@1"
     assert scenario.crossed().active == "b@2"
 

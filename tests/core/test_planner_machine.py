@@ -97,7 +97,7 @@ class Line:
 
     def crossed(self, crossed: Crossed) -> None:
         self.reigns.append((crossed.frame, self.targets[crossed.token]))
-        self.told.append(CutoverDone(crossed.token, crossed.frame))
+        self.told.append(CutoverDone(crossed.token))
 
     def lost(self, load: int, why: str) -> None:
         self.told.append(SlotLost(load, why))

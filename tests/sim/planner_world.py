@@ -92,7 +92,7 @@ def answers(state: State, faults: bool) -> list[tuple[Event, bool]]:
         found.append((BundleVerified(op.token), False))
         found += [(BundleRefused(op.token, GATE), True)] if faults else []
     if op is not None and op.stage in (Stage.CUTTING, Stage.VACATING, Stage.WITHDRAWING):
-        found.append((CutoverDone(op.token, 7), False))
+        found.append((CutoverDone(op.token), False))
     if op is not None and op.stage is Stage.WITHDRAWING:
         found.append((CutoverWithdrawn(op.token), False))
     rollout = state.durable.rollout
@@ -115,7 +115,7 @@ def stale(state: State) -> list[Event]:
     tokens = [t for t in (state.token - 1, state.token + 1) if t not in current and t > 0]
     makers = (BundleProven, BundleVerified, SlotFreed)
     found: list[Event] = [make(t) for t in tokens for make in makers]
-    found += [BundleRefused(t, GATE) for t in tokens] + [CutoverDone(t, 3) for t in tokens]
+    found += [BundleRefused(t, GATE) for t in tokens] + [CutoverDone(t) for t in tokens]
     found += [SlotLost(t, "late") for t in tokens]
     found += [RolloutDecided("other", 0, Decision.STOP, "late"), CandidateLost("other", "hang", "")]
     if state.durable.rollout is not None:
