@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Union
 
-from edge_daemon.core.state import Kind, Operation, State
+from edge_daemon.core.state import Kind, State
 from edge_daemon.core.values import BundleRef, Status
 from edge_daemon.core.verbs import Verb
 
@@ -25,9 +25,7 @@ MET = "met"
 
 @dataclass(frozen=True)
 class Desired:
-    """The content of the file: one version for each bundle name, in order; `hold` None: not
-    mentioned.
-    """
+    """The content of the file: one version of each name, in order; `hold` None: not mentioned."""
 
     models: tuple[BundleRef, ...] = ()
     hold: bool | None = None
@@ -103,15 +101,15 @@ class Ask:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to remember before anything is requested, what to request, and what differs from the
-    file.
+    """What to remember before anything is requested, what to request, and what differs.
+
+    `waits`: whether something is still to come of this content.
     """
 
     memory: Memory
     ask: Ask | None = None
     remarks: tuple[str, ...] = ()
     waits: bool = False
-    """Whether something is still to come of this content."""
 
 
 DesiredChange = Union[BundleRef, bool]
@@ -139,8 +137,9 @@ def plan(
 
     `memory` is that of `begin`; `answers` holds what is known of `request_ids`.
     """
+    changes = list(_changes(memory, desired, situation))
     pending: list[DesiredChange] = []
-    for change in _changes(memory, desired, situation):
+    for change in changes:
         memory, is_pending = _look(memory, change, situation, answers)
         if is_pending:
             pending.append(change)
@@ -149,17 +148,14 @@ def plan(
         key = _key(ask.model if ask.model is not None else ask.verb is Verb.HOLD)
         memory = replace(memory, last=key)
     settled = dict(memory.settled)
-    keys = [_key(change) for change in _changes(memory, desired, situation)]
     remarks = tuple(_remarks(memory, desired, situation, answers))
-    return Plan(memory, ask, remarks, waits=any(key not in settled for key in keys))
+    return Plan(memory, ask, remarks, waits=any(_key(each) not in settled for each in changes))
 
 
 def situation_of(state: State) -> Situation:
     """The planner's state as this module needs it."""
     durable, line = state.durable, state.line
     active = state.active_bundle
-    operations = [state.op, state.queued, state.parked]
-    asked = [op for op in operations if op is not None and op.request is not None]
     return Situation(
         line=line.requires if durable.running else _usual_line(state),
         bound=durable.running,
@@ -169,7 +165,11 @@ def situation_of(state: State) -> Situation:
         linked=frozenset(name for _, name in state.links),
         announced=tuple(order.name for order in state.upcoming),
         held=durable.held,
-        open=tuple(_open(op, parked=op == state.parked) for op in asked),
+        open=tuple(
+            Open(op.request.id, op.target.ref, parked=op == state.parked)
+            for op in state.operations
+            if op.request is not None
+        ),
     )
 
 
@@ -179,11 +179,6 @@ def _usual_line(state: State) -> str | None:
     own = state.op if state.op is not None and state.op.kind is Kind.BOOT else None
     known = state.active_bundle or (own.target if own else None) or state.durable.active
     return known.ref.name if known else None
-
-
-def _open(op: Operation, *, parked: bool) -> Open:
-    assert op.request is not None
-    return Open(op.request.id, op.target.ref, parked)
 
 
 # --------------------------------------------------------------------------- changes
@@ -197,9 +192,7 @@ def _changes(memory: Memory, desired: Desired, situation: Situation) -> Iterator
 
 
 def _withdrawals(memory: Memory, desired: Desired, situation: Situation) -> Iterator[BundleRef]:
-    """Withdraw changes of an earlier content that still wait, where this one has none; the
-    selection stays.
-    """
+    """Asking for the selected version withdraws what an earlier content still waits for."""
     named = {ref.name for ref in desired.models}
     for each in situation.open:
         kept = situation.selected_of(each.ref.name)
@@ -221,12 +214,9 @@ def _prefix(memory: Memory) -> str:
     return f"desired-{memory.turn}-{memory.digest[:8]}-"
 
 
-def _is_ours(memory: Memory, each: Open) -> bool:
-    return each.id.startswith(_prefix(memory))
-
-
 def _is_earlier(memory: Memory, each: Open) -> bool:
-    return not _is_foreign(each) and not _is_ours(memory, each)
+    """Whether an earlier content of the file asked for it."""
+    return not _is_foreign(each) and not each.id.startswith(_prefix(memory))
 
 
 def _is_foreign(each: Open) -> bool:
@@ -244,18 +234,16 @@ def _look(
     if key in dict(memory.settled):
         return memory, False
     answer = answers.get(_id(memory, change))
-    if answer is None:
-        met = _is_met(memory, change, situation)
-        return (_settle(memory, key, MET), False) if met else (memory, True)
-    if answer.status is None:
-        return memory, False
-    again = answer.status is Status.INTERRUPTED or (
-        answer.status is Status.SUPERSEDED and not _is_overruled(memory, change, situation)
-    )
-    if not again:
-        return _settle(memory, key, answer.status.value), False
-    tries = {**dict(memory.tries), key: dict(memory.tries).get(key, 0) + 1}
-    memory = replace(memory, tries=tuple(sorted(tries.items())))
+    if answer is not None:
+        if answer.status is None:
+            return memory, False
+        is_again = answer.status is Status.INTERRUPTED or (
+            answer.status is Status.SUPERSEDED and not _is_overruled(memory, change, situation)
+        )
+        if not is_again:
+            return _settle(memory, key, answer.status.value), False
+        tries = {**dict(memory.tries), key: dict(memory.tries).get(key, 0) + 1}
+        memory = replace(memory, tries=tuple(sorted(tries.items())))
     if _is_met(memory, change, situation):
         return _settle(memory, key, MET), False
     return memory, True
@@ -277,13 +265,10 @@ def _is_met(memory: Memory, change: DesiredChange, situation: Situation) -> bool
 
 
 def _is_overruled(memory: Memory, change: DesiredChange, situation: Situation) -> bool:
-    """Whether somebody requested another version of this model; orders and our own requests do not
-    count.
-    """
+    """Whether somebody requested another version of this model, by no order and no file."""
     if isinstance(change, bool):
         return True
-    rivals = {each.ref.name for each in situation.open if _is_foreign(each)}
-    if change.name in rivals:
+    if any(_is_foreign(each) and each.ref.name == change.name for each in situation.open):
         return True
     return change.name == situation.line and memory.last == _key(change)
 

@@ -23,7 +23,6 @@ from edge_daemon.control.desired_state import answer_of
 from edge_daemon.core.desired import Answer, situation_of
 from edge_daemon.core.fleet import station
 from edge_daemon.core.fleet.campaign import Campaign, digest
-from edge_daemon.core.fleet.fetching import open_campaign, to_fetch
 from edge_daemon.core.fleet.report import CampaignStatus, Measures, Phase
 from edge_daemon.core.fleet.station import Ask, Station
 from edge_daemon.core.rollout.plan import as_mapping
@@ -143,7 +142,7 @@ class Follower:
 
     def pinned(self) -> frozenset[BundleRef]:
         """What the store's quota must not take: the bundle that an open campaign names."""
-        campaign = open_campaign(self._kept.memory, self._with.clock.now().utc)
+        campaign = station.open_campaign(self._kept.memory, self._with.clock.now().utc)
         return frozenset() if campaign is None else frozenset((campaign.model,))
 
     # ------------------------------------------------------------------ the thread
@@ -219,7 +218,7 @@ class Follower:
             return FetchProgress()
         status = self._campaign_status
         is_left_out = status is not None and status.phase is Phase.EXCLUDED
-        wanted = None if is_left_out else to_fetch(kept.memory, self._with.device, now_utc)
+        wanted = None if is_left_out else station.to_fetch(kept.memory, self._with.device, now_utc)
         courier.want(wanted)
         return courier.brought(campaign)
 

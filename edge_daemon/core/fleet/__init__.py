@@ -2,7 +2,6 @@
 
 report, ledger   one station, and all of them
 campaign         one bundle for many stations     waves   who is in which wave
-heard            messages in any order            station what a station does by itself
-fetching         which bundle it fetches
+heard            messages in any order            station what a station fetches and does by itself
 rules            open, stop or wait               simulated   whole campaigns with drawn stations
 """

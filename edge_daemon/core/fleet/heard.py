@@ -99,19 +99,3 @@ def hear(heard: Heard, message: Opened | Paused | Stopped) -> Heard:
     stops = {**heard.stops, message.who: min(why, heard.stops.get(message.who, why))}
     kept = dict(sorted(stops.items())[:MOST_STOPS])
     return replace(heard, stops=kept, goes_back=heard.goes_back or message.goes_back)
-
-
-def join(one: Heard, other: Heard) -> Heard:
-    """What both know together."""
-    pauses = dict(one.pauses)
-    for who, said in other.pauses.items():
-        pauses[who] = max(said, pauses.get(who, said))
-    stops = dict(one.stops)
-    for who, why in other.stops.items():
-        stops[who] = min(why, stops.get(who, why))
-    return Heard(
-        one.opened | other.opened,
-        pauses,
-        dict(sorted(stops.items())[:MOST_STOPS]),
-        one.goes_back or other.goes_back,
-    )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median_high
 from typing import Union
 
 from edge_daemon.core.fleet.campaign import Campaign
@@ -27,7 +28,6 @@ FAILED = (Phase.REFUSED, Phase.ROLLED_BACK)
 SETTLED = (Phase.CONFIRMED, *FAILED, Phase.HELD, Phase.EXCLUDED)
 LEAST_FAILED = 2
 """One station that fails may be that station."""
-COUNTED = ("n", "old", "new")
 LEAST_FRAMES = 1000
 """Before a share of frames without a verdict is looked at."""
 
@@ -47,6 +47,10 @@ class CampaignReport:
     is_stopped: bool = False
     goes_back: bool = False
     group: str | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        return self.phase in SETTLED
 
 
 @dataclass(frozen=True)
@@ -169,19 +173,15 @@ def _stops(
         share = without / frames
         if share > rules.uninspected:
             yield f"{100 * share:.1f} % of {frames} frames have no verdict"
-    slow = _median([each.slower for each in judged if each.slower is not None])
-    if rules.slower is not None and slow is not None and slow > rules.slower:
+    slower = [each.slower for each in judged if each.slower is not None]
+    if rules.slower is not None and slower and (slow := median_high(slower)) > rules.slower:
         yield f"judging takes {slow:.2f} times as long as before"
     limit = math.log(max(1, len(rules.slices)) / rules.alpha_stop)
     for name in rules.slices:
         counts = counts_of(name, judged, for_stop=True)
         if log_e([counts]) >= limit:
-            yield _loss(name, counts)
-
-
-def _loss(name: str, counts: Counts) -> str:
-    points = 100.0 * (counts.plus - counts.minus) / counts.units
-    return f"recall[{name}] is {points:.1f} points lower on {counts.units} objects"
+            points = 100.0 * (counts.plus - counts.minus) / counts.units
+            yield f"recall[{name}] is {points:.1f} points lower on {counts.units} objects"
 
 
 def silent_ones(
@@ -192,7 +192,7 @@ def silent_ones(
     return tuple(
         name
         for name in stations
-        if name in words and not _is_settled(words[name]) and words[name].quiet_s > patience
+        if name in words and not words[name].is_settled and words[name].quiet_s > patience
     )
 
 
@@ -229,11 +229,6 @@ def _counted(counts: Mapping[str, int], *, for_stop: bool) -> Counts:
     return known + (Counts(minus=only_new) if for_stop else Counts(plus=only_old))
 
 
-def _median(values: Sequence[float]) -> float | None:
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2] if ordered else None
-
-
 # --------------------------------------------------------------------------- what is missing
 
 
@@ -247,7 +242,7 @@ def _missing(
     pending = [
         name
         for name in stations
-        if name not in silent and not (name in words and _is_settled(words[name]))
+        if name not in silent and not (name in words and words[name].is_settled)
     ]
     if pending:
         yield f"{len(pending)} of {len(stations)} stations have not answered: {listed(pending)}"
@@ -271,22 +266,18 @@ def _missing(
             yield f"recall[{name}] is not known well enough after {counts.units} objects"
 
 
-def _is_settled(word: CampaignReport) -> bool:
-    return word.phase in SETTLED
-
-
 def _because(stations: Sequence[str], words: Mapping[str, CampaignReport]) -> dict[str, object]:
     judged = [words[name] for name in stations if name in words]
+    told = [word.measures.counts for word in judged]
     return {
-        "answered": sum(_is_settled(word) for word in judged),
+        "answered": sum(word.is_settled for word in judged),
         "of": len(stations),
         "bad": sum(word.phase in FAILED for word in judged),
-        "slices": _added([word.measures.counts for word in judged]),
-    }
-
-
-def _added(told: Sequence[SliceCounts]) -> dict[str, dict[str, int]]:
-    return {
-        name: {key: sum(each[name].get(key, 0) for each in told if name in each) for key in COUNTED}
-        for name in sorted({name for each in told for name in each})
+        "slices": {
+            name: {
+                key: sum(each[name][key] for each in told if name in each)
+                for key in ("n", "old", "new")
+            }
+            for name in sorted({name for each in told for name in each})
+        },
     }

@@ -46,7 +46,7 @@ class Outcome:
     stopped: str = ""
     had: int = 0
     is_done: bool = False
-    counts: dict[str, list[int]] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def run(
@@ -95,13 +95,12 @@ def _see_objects(
     campaign: Campaign, stations: int, truth: Truth, chance: random.Random, outcome: Outcome
 ) -> None:
     for name in campaign.rules.slices if stations else ():
-        n, old, new = outcome.counts.setdefault(name, [0, 0, 0])
+        counts = outcome.counts.setdefault(name, {"n": 0, "old": 0, "new": 0})
         for _ in range(min(truth.objects * stations, MOST_OBJECTS)):
             drawn = chance.random()
-            n += 1
-            old += drawn >= truth.only_new
-            new += drawn < truth.only_new or drawn >= truth.only_new + truth.only_old
-        outcome.counts[name] = [n, old, new]
+            counts["n"] += 1
+            counts["old"] += drawn >= truth.only_new
+            counts["new"] += drawn < truth.only_new or drawn >= truth.only_new + truth.only_old
 
 
 def _words(
@@ -113,10 +112,6 @@ def _words(
     }
     for name, phase in phases.items():
         if phase is Phase.CONFIRMED:  # the sum is what is looked at, whoever says it
-            counts = {
-                each: dict(zip(("n", "old", "new"), values, strict=True))
-                for each, values in outcome.counts.items()
-            }
-            words[name] = CampaignReport(phase, measures=Measures(counts))
+            words[name] = CampaignReport(phase, measures=Measures(outcome.counts))
             break
     return words

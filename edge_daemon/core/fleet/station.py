@@ -20,10 +20,12 @@ from edge_daemon.core.verbs import Verb
 from edge_daemon.core.wording import duration
 
 MOST_HEARD = 64
-"""Campaigns of which messages are kept before the campaign itself came."""
+"""Campaigns whose messages are kept; the station's own is always one of them."""
 MOST_TRIES = 5
 EXPIRED = "it has expired, by this station's clock"
 BETWEEN_ORDERS = "between_orders"
+ABORT = "-abort"
+"""What the id of an abort ends with, after that of the rollout."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Memory:
     back: bool = False
 
     @property
-    def serial(self) -> int:
-        return self.campaign.serial if self.campaign else 0
+    def heard_of_campaign(self) -> Heard:
+        return self.heard.get(self.campaign.id, Heard()) if self.campaign else Heard()
 
 
 @dataclass(frozen=True)
@@ -126,22 +128,25 @@ def accept(memory: Memory, campaign: Campaign, now_utc: float) -> tuple[Memory, 
 
 
 def hear(memory: Memory, message: Opened | Paused | Stopped) -> Memory:
-    """The memory after a message, of whatever campaign."""
-    known = memory.heard.get(message.campaign)
-    is_ours = memory.campaign is not None and memory.campaign.id == message.campaign
-    if known is None and not is_ours and len(memory.heard) >= MOST_HEARD:
-        return memory
-    after = messages.hear(known or Heard(), message)
-    if after == known:
-        return memory
-    return replace(memory, heard={**memory.heard, message.campaign: after})
+    """The memory after a message of any campaign; of too many, the one heard of longest ago goes.
+
+    Messages may come before their campaign does, and those of old campaigns come again with each
+    connection.
+    """
+    ours = memory.campaign.id if memory.campaign is not None else None
+    heard = {**memory.heard}
+    heard[message.campaign] = messages.hear(heard.pop(message.campaign, Heard()), message)
+    if len(heard) > MOST_HEARD:
+        del heard[next(each for each in heard if each != ours)]
+    return replace(memory, heard=heard)
 
 
 def request_ids(memory: Memory) -> tuple[str, ...]:
     """The ids of our requests whose answers `step` looks at."""
     if memory.campaign is None or not memory.asked:
         return ()
-    return (_id(memory), _back_id(memory), _abort_id(memory))
+    swap = _id(memory.campaign, memory)
+    return (swap, _back_id(memory.campaign), f"{swap}{ABORT}")
 
 
 def step(memory: Memory, station: Station, now_utc: float) -> Step:
@@ -149,19 +154,20 @@ def step(memory: Memory, station: Station, now_utc: float) -> Step:
     campaign = memory.campaign
     if campaign is None:
         return Step(memory)
-    heard = memory.heard.get(campaign.id, Heard())
-    wave = wave_of(campaign, station.device)
-    memory = _noticed(memory, station)
-    phase, why = _settled(memory, heard, station)
+    heard, wave = memory.heard_of_campaign, wave_of(campaign, station.device)
+    answer = station.answers.get(_id(campaign, memory)) if memory.asked else None
+    if _has_it(campaign, station) or (answer and answer.status is Status.SUCCEEDED):
+        memory = replace(memory, had=True)
+    phase, why = _settled(campaign, memory, station, answer)
     ask = None
     if phase is Phase.TRIAL and station.rollout:
-        ask = _abort(memory, heard, station)
+        ask = _abort(campaign, memory, station)
     elif phase is Phase.CONFIRMED or phase is Phase.TRIAL:
-        memory, ask = _way_back(memory, heard, station)
+        memory, ask = _way_back(campaign, memory, station)
     elif phase is None:
         phase, why = _waits_for(campaign, heard, station, wave, now_utc)
         if phase is None:
-            memory, ask = _ask(memory, station)
+            memory, ask = _ask(campaign, memory, station)
             phase, why = Phase.WAITING, f"the {ask.verb.value} is asked for"
     status = CampaignStatus(
         campaign.id,
@@ -181,29 +187,17 @@ def _has_it(campaign: Campaign, station: Station) -> bool:
     return station.selected == campaign.model and station.selected_sha256 == campaign.sha256
 
 
-def _noticed(memory: Memory, station: Station) -> Memory:
-    campaign = memory.campaign
-    assert campaign is not None
-    answer = station.answers.get(_id(memory)) if memory.asked else None
-    done = answer is not None and answer.status is Status.SUCCEEDED
-    has = _has_it(campaign, station)
-    return replace(memory, had=True) if (done or has) and not memory.had else memory
-
-
 def _settled(  # noqa: PLR0911 - the first that holds
-    memory: Memory, heard: Heard, station: Station
+    campaign: Campaign, memory: Memory, station: Station, answer: Answer | None
 ) -> tuple[Phase | None, str]:
     """How far it is, where that is decided already; None: it is still to be asked for."""
-    campaign = memory.campaign
-    assert campaign is not None
     if _has_it(campaign, station):
         return (Phase.TRIAL, "") if station.is_on_trial else (Phase.CONFIRMED, "")
     if memory.had:
-        why = heard.why if memory.back else ""
+        why = memory.heard_of_campaign.why if memory.back else ""
         return Phase.ROLLED_BACK, why or station.bad or "another version was asked for here"
     if station.bad:
         return Phase.REFUSED, station.bad
-    answer = station.answers.get(_id(memory)) if memory.asked else None
     if answer is None or answer.status is Status.INTERRUPTED:
         if memory.asked >= MOST_TRIES and answer is not None:
             return Phase.REFUSED, f"interrupted {MOST_TRIES} times"
@@ -265,52 +259,65 @@ def _left_out(campaign: Campaign, station: Station, wave: int | None) -> str:
     return ""
 
 
-def _ask(memory: Memory, station: Station) -> tuple[Memory, Ask]:
+def _ask(campaign: Campaign, memory: Memory, station: Station) -> tuple[Memory, Ask]:
     """The swap: under the id that it had if that one never arrived, else a new try."""
-    campaign = memory.campaign
-    assert campaign is not None
-    arrived = memory.asked and _id(memory) in station.answers
+    arrived = memory.asked and _id(campaign, memory) in station.answers
     tries = memory.asked + 1 if arrived or not memory.asked else memory.asked
     after = replace(memory, asked=tries, from_sha256=memory.from_sha256 or station.selected_sha256)
     verb = Verb.SWAP if campaign.rollout is None else Verb.ROLLOUT
-    return after, Ask(_id(after), verb, campaign.model, f"campaign {campaign.id}")
+    return after, Ask(_id(campaign, after), verb, campaign.model, f"campaign {campaign.id}")
 
 
-def _abort(memory: Memory, heard: Heard, station: Station) -> Ask | None:
+def _abort(campaign: Campaign, memory: Memory, station: Station) -> Ask | None:
     """A rollout does not go on after the stop of its campaign, whether others go back or not."""
-    campaign = memory.campaign
-    assert campaign is not None
-    if not heard.is_stopped or _abort_id(memory) in station.answers:
+    heard, id_ = memory.heard_of_campaign, f"{_id(campaign, memory)}{ABORT}"
+    if not heard.is_stopped or id_ in station.answers:
         return None
-    reason = f"campaign {campaign.id} was stopped: {heard.why}"[:200]
-    return Ask(_abort_id(memory), Verb.ABORT, campaign.model, reason, station.rollout)
+    return Ask(id_, Verb.ABORT, campaign.model, _why_stopped(campaign, heard), station.rollout)
 
 
-def _way_back(memory: Memory, heard: Heard, station: Station) -> tuple[Memory, Ask | None]:
+def _way_back(campaign: Campaign, memory: Memory, station: Station) -> tuple[Memory, Ask | None]:
     """Only what this campaign brought goes back, once, and never at a station that is held."""
-    campaign = memory.campaign
-    assert campaign is not None
-    is_wanted = heard.goes_back and memory.asked and _back_id(memory) not in station.answers
+    heard, id_ = memory.heard_of_campaign, _back_id(campaign)
+    is_wanted = heard.goes_back and memory.asked and id_ not in station.answers
     if not is_wanted or station.is_held or station.is_busy or not station.is_for_now:
         return memory, None
-    reason = f"campaign {campaign.id} was stopped: {heard.why}"
-    return replace(memory, back=True), Ask(
-        _back_id(memory), Verb.ROLLBACK, campaign.model, reason[:200]
-    )
+    reason = _why_stopped(campaign, heard)
+    return replace(memory, back=True), Ask(id_, Verb.ROLLBACK, campaign.model, reason)
 
 
-def _id(memory: Memory) -> str:
-    assert memory.campaign is not None
-    return f"fleet-{memory.campaign.id}-{memory.campaign.serial}-{memory.asked}"
+def _why_stopped(campaign: Campaign, heard: Heard) -> str:
+    return f"campaign {campaign.id} was stopped: {heard.why}"[:200]
 
 
-def _back_id(memory: Memory) -> str:
-    assert memory.campaign is not None
-    return f"fleet-{memory.campaign.id}-{memory.campaign.serial}-back"
+def _id(campaign: Campaign, memory: Memory) -> str:
+    return f"fleet-{campaign.id}-{campaign.serial}-{memory.asked}"
 
 
-def _abort_id(memory: Memory) -> str:
-    return f"{_id(memory)}-abort"
+def _back_id(campaign: Campaign) -> str:
+    return f"fleet-{campaign.id}-{campaign.serial}-back"
+
+
+# --------------------------------------------------------------------------- fetching
+
+
+def open_campaign(memory: Memory, now_utc: float) -> Campaign | None:
+    """The campaign, if its bundle may still be asked for: neither stopped nor expired."""
+    campaign = memory.campaign
+    is_over = campaign is None or now_utc >= campaign.expires
+    return None if is_over or memory.heard_of_campaign.is_stopped else campaign
+
+
+def to_fetch(memory: Memory, device: str, now_utc: float) -> Campaign | None:
+    """The campaign whose bundle this station fetches now, or gives to others once it has it.
+
+    Early, so that a wave that opens is one swap; where the campaign says so, with its own wave.
+    """
+    campaign = open_campaign(memory, now_utc)
+    if campaign is None or (wave := wave_of(campaign, device)) is None:
+        return None
+    opened = memory.heard_of_campaign.open_wave(campaign, now_utc)
+    return campaign if campaign.fetches_early or opened >= wave else None
 
 
 # --------------------------------------------------------------------------- windows

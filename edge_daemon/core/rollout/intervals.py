@@ -33,15 +33,17 @@ def share(hits: int, n: int, level: float = LEVEL) -> Interval | None:
     return Interval(hits / n, low, high, n)
 
 
-def weighted(weights: Sequence[float], heaviest: float) -> Interval:
+def weighted(weights: Sequence[float], heaviest: float, level: float = LEVEL) -> Interval:
     """The expected sum of these weights, each of one event; `heaviest` of all that might come."""
-    tail = (1.0 - LEVEL) / 2
+    tail = (1.0 - level) / 2
     value = math.fsum(weights)
     squares = math.fsum(weight * weight for weight in weights)
     low = 0.0
     if value:
         low = squares / value * _gamma_quantile(tail, value * value / squares)
     value_up, squares_up = value + heaviest, squares + heaviest * heaviest
+    if not value_up:
+        return Interval(0.0, 0.0, 0.0, 0)
     high = squares_up / value_up * _gamma_quantile(1.0 - tail, value_up * value_up / squares_up)
     return Interval(value, low, high, len(weights))
 

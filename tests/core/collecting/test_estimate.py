@@ -1,13 +1,12 @@
-"""What labelled pictures say of all parts: held against the truth, and against scipy."""
+"""What labelled pictures say of all parts: held against the truth."""
 
 from __future__ import annotations
 
 from random import Random
 
 import pytest
-from scipy import stats
 
-from edge_daemon.core.collecting.estimate import Sampled, chi2_quantile, quality
+from edge_daemon.core.collecting.estimate import Sampled, quality
 
 
 def test_with_every_part_labelled_nothing_is_left_to_chance() -> None:
@@ -66,12 +65,6 @@ def test_labelled_parts_stand_for_unlabelled_ones_of_their_kind() -> None:
     assert found.precision.low < 0.75
     assert found.precision.high > 0.85
     assert found.missing == 50
-
-
-@pytest.mark.parametrize("p", [0.0125, 0.5, 0.9875])
-@pytest.mark.parametrize("degrees", [0.2, 1.0, 2.0, 7.3, 60.0, 900.0])
-def test_quantiles_are_those_of_scipy(p: float, degrees: float) -> None:
-    assert chi2_quantile(p, degrees) == pytest.approx(stats.chi2.ppf(p, degrees), rel=1e-6)
 
 
 def test_intervals_cover_the_truth() -> None:

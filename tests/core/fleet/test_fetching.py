@@ -8,10 +8,9 @@ import pytest
 
 from edge_daemon.core.fleet import station
 from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, read_campaign
-from edge_daemon.core.fleet.fetching import open_campaign, to_fetch
 from edge_daemon.core.fleet.heard import Opened, Stopped
 from edge_daemon.core.fleet.report import Phase
-from edge_daemon.core.fleet.station import Memory, Station
+from edge_daemon.core.fleet.station import Memory, Station, open_campaign, to_fetch
 from edge_daemon.core.rollout.plan_table import PlanError
 from edge_daemon.core.values import BundleRef
 from tests.sim.campaigns import START, campaign
