@@ -35,7 +35,7 @@ from edge_daemon.core.verdicts import (
     missed_check,
     recipe_check,
 )
-from edge_daemon.core.wording import shortened
+from edge_daemon.core.wording import shortened, shown
 from edge_daemon.errors import Code
 
 RULES = 2
@@ -260,17 +260,10 @@ def _counted(images: Iterable[Golden], recipe: Recipe) -> tuple[Golden, ...]:
     return tuple(replace(each, candidate=counted(each.candidate, recipe)) for each in images)
 
 
-def _tally(images: Sequence[Golden], part: str) -> DetectionSums:
+def _tally(images: Sequence[Golden], part: str, *, incumbent: bool = False) -> DetectionSums:
+    """What one of both models found on the images of a slice."""
     return _sum(
-        score(image.expectation, image.candidate)
-        for image in images
-        if image.expectation.slice == part
-    )
-
-
-def _incumbent_tally(images: Sequence[Golden], part: str) -> DetectionSums:
-    return _sum(
-        score(image.expectation, image.incumbent or ())
+        score(image.expectation, (image.incumbent or ()) if incumbent else image.candidate)
         for image in images
         if image.expectation.slice == part
     )
@@ -283,7 +276,7 @@ def _floor(name: str, measured: dict[str, float | None], limit: float) -> tuple[
         return ()
     worst = min(shares.values())
     note = ", ".join(f"{where} {share:.3g}" for where, share in sorted(shares.items()))
-    return (Check(name, worst >= limit, _shown(worst), limit, note),)
+    return (Check(name, worst >= limit, shown(worst), limit, note),)
 
 
 def _drops(evidence: Evidence, limits: Limits) -> tuple[Check, ...]:
@@ -297,7 +290,7 @@ def _drops(evidence: Evidence, limits: Limits) -> tuple[Check, ...]:
         return (Check("golden.drop", True, None, limits.max_slice_drop, note),)
     drops = {}
     for part in slices(compared):
-        new, old = _tally(compared, part), _incumbent_tally(compared, part)
+        new, old = _tally(compared, part), _tally(compared, part, incumbent=True)
         for kind, now, before in (
             ("recall", new.recall, old.recall),
             ("count", new.count_accuracy, old.count_accuracy),
@@ -310,7 +303,7 @@ def _drops(evidence: Evidence, limits: Limits) -> tuple[Check, ...]:
     # 0.95 - 0.9 is a little more than 0.05 in binary; a limit of 0.05 means to allow it.
     passed = worst <= limits.max_slice_drop + 1e-9
     note = ", ".join(f"{where} {-drop:+.3g}" for where, drop in sorted(drops.items()))
-    return (Check("golden.drop", passed, _shown(worst), limits.max_slice_drop, note),)
+    return (Check("golden.drop", passed, shown(worst), limits.max_slice_drop, note),)
 
 
 def found_by_both(images: Sequence[Golden], recipe: Recipe) -> dict[str, tuple[int, int, int]]:
@@ -322,7 +315,7 @@ def found_by_both(images: Sequence[Golden], recipe: Recipe) -> dict[str, tuple[i
     compared = [image for image in _counted(images, recipe) if image.incumbent is not None]
     found = {}
     for part in slices(compared):
-        new, old = _tally(compared, part), _incumbent_tally(compared, part)
+        new, old = _tally(compared, part), _tally(compared, part, incumbent=True)
         objects = new.expected + new.counted
         if objects:
             found[part] = (objects, old.found + old.right, new.found + new.right)
@@ -339,18 +332,20 @@ def _sum(tallies: Iterable[DetectionSums]) -> DetectionSums:
 def _latency(timing: Timing | None, limits: Limits) -> tuple[Check, ...]:
     if timing is None or timing.incumbent_ms is None:
         mine = timing.candidate_ms if timing else ()
-        shown = f"{median(mine):.3g} ms" if mine and _are_times(mine) else None
+        own = f"{median(mine):.3g} ms" if mine and _are_times(mine) else None
         note = "no incumbent: nothing to compare with"
-        return (Check("latency.median", True, shown, limits.latency_ratio, note),)
+        return (Check("latency.median", True, own, limits.latency_ratio, note),)
     new, old = timing.candidate_ms, timing.incumbent_ms
     if len(new) < MIN_TIMED or not (_are_times(new) and _are_times(old)):
         note = f"needs {MIN_TIMED} times; has {len(new)}, or unreadable ones"
         return (Check("latency.median", False, None, limits.latency_ratio, note),)
     if len(old) < MIN_TIMED:
         note = "the active model gave no answer: nothing was compared"
-        shown = f"{median(new):.3g} ms"
-        return (Check("latency.median", True, shown, limits.latency_ratio, note),)
-    return (_ratio("latency.median", median(new), median(old), limits.latency_ratio),)
+        return (Check("latency.median", True, f"{median(new):.3g} ms", limits.latency_ratio, note),)
+    new_ms, old_ms, limit = median(new), median(old), limits.latency_ratio
+    ratio = new_ms / old_ms if old_ms > 0 else (1.0 if new_ms <= 0 else math.inf)
+    note = f"{new_ms:.3g} ms against {old_ms:.3g} ms"
+    return (Check("latency.median", new_ms <= limit * old_ms, shown(ratio), limit, note),)
 
 
 def is_doubtful(timing: Timing, limits: Limits) -> bool:
@@ -365,12 +360,6 @@ def is_doubtful(timing: Timing, limits: Limits) -> bool:
     return limits.latency_ratio * old < new <= DOUBT * limits.latency_ratio * old
 
 
-def _ratio(name: str, new_ms: float, old_ms: float, limit: float) -> Check:
-    passed = new_ms <= limit * old_ms
-    ratio = new_ms / old_ms if old_ms > 0 else (1.0 if new_ms <= 0 else math.inf)
-    return Check(name, passed, _shown(ratio), limit, f"{new_ms:.3g} ms against {old_ms:.3g} ms")
-
-
 def _are_times(samples: Sequence[float]) -> bool:
     return all(math.isfinite(sample) and sample >= 0 for sample in samples)
 
@@ -379,9 +368,4 @@ def _memory(memory: Memory) -> Check:
     free, headroom = memory.free_bytes / 2**20, memory.headroom_bytes / 2**20
     note = f"MiB left free; the model takes {memory.used_bytes / 2**20:.0f} MiB"
     passed = memory.free_bytes >= memory.headroom_bytes
-    return Check(f"memory.{memory.kind}", passed, _shown(free), _shown(headroom), note)
-
-
-def _shown(value: float) -> float | str:
-    """A number that JSON can hold: no NaN and no infinity."""
-    return round(value, 4) if math.isfinite(value) else str(value)
+    return Check(f"memory.{memory.kind}", passed, shown(free), shown(headroom), note)

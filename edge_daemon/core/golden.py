@@ -125,43 +125,30 @@ def found_boxes(expected: Sequence[ExpectedBox], detections: Sequence[Detection]
         for wanted in expected
     ]
     owner: dict[int, int] = {}  # detection -> expected box
-    owned: dict[int, int] = {}  # expected box -> detection
-    return sum(_augment(start, near, owner, owned) for start in range(len(expected)))
+    return sum(_augment(start, near, owner) for start in range(len(expected)))
 
 
-def _augment(
-    start: int, near: Sequence[Sequence[int]], owner: dict[int, int], owned: dict[int, int]
-) -> bool:
+def _augment(start: int, near: Sequence[Sequence[int]], owner: dict[int, int]) -> bool:
     """Find a detection for `start`, moving others to another one of theirs where that helps.
 
     An augmenting path without recursion: a crowded image must not reach the stack limit.
     """
-    came_from: dict[int, int] = {}
-    waiting = [start]
+    taker: dict[int, tuple[int, int | None]] = {}  # detection -> expected box, and what that leaves
+    waiting: list[tuple[int, int | None]] = [(start, None)]
     while waiting:
-        wanted = waiting.pop()
+        wanted, own = waiting.pop()
         for index in near[wanted]:
-            if index in came_from:
+            if index in taker:
                 continue
-            came_from[index] = wanted
+            taker[index] = wanted, own
             if index in owner:
-                waiting.append(owner[index])
-            else:
-                _hand_over(index, came_from, owner, owned)
-                return True
+                waiting.append((owner[index], index))
+                continue
+            free: int | None = index
+            while free is not None:  # walk back: each box takes the next detection, leaves its own
+                owner[free], free = taker[free]
+            return True
     return False
-
-
-def _hand_over(
-    free: int, came_from: dict[int, int], owner: dict[int, int], owned: dict[int, int]
-) -> None:
-    """Walk the path back: each box takes the next detection and leaves its own."""
-    taken: int | None = free
-    while taken is not None:
-        taker = came_from[taken]
-        left = owned.get(taker)
-        owner[taken], owned[taker] = taker, taken
-        taken = left
 
 
 def score(expectation: Expectation, detections: Sequence[Detection]) -> DetectionSums:

@@ -6,11 +6,11 @@ model judges some parts differently, and so does a worse one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_daemon.core.values import Check, Detection, Recipe
+from edge_daemon.core.wording import shown
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def compare(
         Check(
             "recent.agreement",
             limits.min_agreement is None or share >= limits.min_agreement,
-            _shown(share),
+            shown(share),
             limits.min_agreement,
             f"{recent.agreeing} of {recent.frames} recent frames were judged alike",
         )
@@ -100,8 +100,4 @@ def _nothing(limits: RecentLimits, has_active: bool) -> tuple[Check, ...]:
 
 def _at_most(name: str, measured: float, limit: float | None, note: str) -> Check:
     # A measure that is not a number passes no comparison.
-    return Check(name, limit is None or measured <= limit, _shown(measured), limit, note)
-
-
-def _shown(measured: float) -> float | str:
-    return round(measured, 4) if math.isfinite(measured) else str(measured)
+    return Check(name, limit is None or measured <= limit, shown(measured), limit, note)

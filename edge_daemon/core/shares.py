@@ -12,7 +12,7 @@ judges as the one before is held to have shifted in at most alpha of all trials.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 WINDOW = 300
@@ -118,12 +118,12 @@ def compare(
             low.append(sentence)
         elif pair.tail(low=False) < level:
             high.append(sentence)
-    nothing = _Pair(before.every, during.every, _nothing, _nothing)
+    nothing = _Pair(before.every, during.every, lambda each: each.nothing)
     if nothing.tail(low=False) < level:
         shown = f"{nothing.shown_new} frames showed nothing at all; before, {nothing.shown_old}"
         high.append(shown)
     if same_part:
-        empty = _Pair(before.every, during.every, _empty, _empty)
+        empty = _Pair(before.every, during.every, lambda each: each.empty)
         shown = f"{empty.shown_new} frames were empty; before, {empty.shown_old}"
         if empty.tail(low=True) < level:
             (low if _is_varied(before.every) else high).append(shown)
@@ -157,14 +157,6 @@ def _cause(name: str) -> _Pick:
     return lambda shares: shares.by_cause.get(name, Count())
 
 
-def _nothing(shares: Shares) -> Count:
-    return shares.nothing
-
-
-def _empty(shares: Shares) -> Count:
-    return shares.empty
-
-
 def _is_varied(windows: Sequence[Shares]) -> bool:
     """Whether the record has seen the belt full and empty often enough to know how it varies.
 
@@ -175,12 +167,19 @@ def _is_varied(windows: Sequence[Shares]) -> bool:
 
 
 class _Pair:
-    """One share before and now, with the observations that its frames are worth."""
+    """One share before and now, with the observations that its frames are worth.
+
+    `pick_new`: where the share goes by another name now.
+    """
 
     def __init__(
-        self, old: Sequence[Shares], new: Sequence[Shares], pick_old: _Pick, pick_new: _Pick
+        self,
+        old: Sequence[Shares],
+        new: Sequence[Shares],
+        pick_old: _Pick,
+        pick_new: _Pick | None = None,
     ) -> None:
-        self._old, self._new = _sum(old, pick_old), _sum(new, pick_new)
+        self._old, self._new = _sum(old, pick_old), _sum(new, pick_new or pick_old)
         chains = [
             _chain_factor(frames, count)
             for frames, count in (self._old, self._new)
@@ -188,26 +187,17 @@ class _Pair:
         ]
         chain = max(chains, default=USUAL_RUN) * CAUTION
         self._factor = max(chain, _window_factor(old, pick_old))
-
-    @property
-    def shown_old(self) -> str:
-        return _shown(self._old)
-
-    @property
-    def shown_new(self) -> str:
-        return _shown(self._new)
+        self.shown_old, self.shown_new = (
+            f"{count.frames} of {frames}" for frames, count in (self._old, self._new)
+        )
 
     def tail(self, *, low: bool) -> float:
         """The chance of a share now as low, or as high, if nothing had changed; 1.0 in doubt."""
         (n0, c0), (n1, c1) = self._old, self._new
-        sizes = n0 / self._factor, n1 / self._factor
-        k0, k1 = c0.frames / self._factor, c1.frames / self._factor
         # Whole observations, rounded so that the difference can only shrink.
-        m0, m1 = math.floor(sizes[0]), math.floor(sizes[1])
-        if low:
-            a0, a1 = math.floor(k0), math.ceil(k1)
-        else:
-            a0, a1 = math.ceil(k0), math.floor(k1)
+        m0, m1 = math.floor(n0 / self._factor), math.floor(n1 / self._factor)
+        round_old, round_new = (math.floor, math.ceil) if low else (math.ceil, math.floor)
+        a0, a1 = round_old(c0.frames / self._factor), round_new(c1.frames / self._factor)
         a0, a1 = min(a0, m0), min(a1, m1)
         if n0 < WINDOW or not m0 or not m1:
             return 1.0
@@ -246,22 +236,13 @@ def _window_factor(windows: Sequence[Shares], pick: _Pick) -> float:
 def fisher_low(k1: int, n1: int, k0: int, n0: int) -> float:
     """P(K1 <= k1) where n1 of n0 + n1 are drawn and k0 + k1 of all are hits: hypergeometric."""
     total, hits = n0 + n1, k0 + k1
-    lowest = max(0, hits - n0)
     whole = _log_choose(total, n1)
-    return min(1.0, sum(_terms(lowest, k1, hits, total, n1, whole)))
-
-
-def _terms(
-    lowest: int, highest: int, hits: int, total: int, drawn: int, whole: float
-) -> Iterator[float]:
-    for k in range(lowest, highest + 1):
-        yield math.exp(_log_choose(hits, k) + _log_choose(total - hits, drawn - k) - whole)
+    terms = (
+        math.exp(_log_choose(hits, k) + _log_choose(total - hits, n1 - k) - whole)
+        for k in range(max(0, hits - n0), k1 + 1)
+    )
+    return min(1.0, sum(terms))
 
 
 def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-
-def _shown(summed: tuple[int, Count]) -> str:
-    frames, count = summed
-    return f"{count.frames} of {frames}"

@@ -100,10 +100,10 @@ def judge(
     if again is not None and again.counts.inspected < limits.frames:
         return None
     if before is not None and before.counts.inspected >= MIN_COMPARED:
-        worse = _slower(limits, during, before) or _blind(during, before)
+        worse = _slower("median", limits, during, before) or _blind(during, before)
         if worse:
             return Judgement(False, worse)
-        tail = _slower_tail(limits, during if again is None else again, before)
+        tail = _slower("p99", limits, during if again is None else again, before)
         if tail:
             return Doubt(tail) if again is None else Judgement(False, tail)
     return Judgement(True, f"{tried} frames in {elapsed_s:.0f} s without a finding.")
@@ -122,22 +122,15 @@ def with_verdicts(passed: Judgement, watch: VerdictWatch, shift: Shift) -> Judge
     return Judgement(True, reason + (warning or shift.unclear or "as before") + ".", warning)
 
 
-def _slower(limits: TrialLimits, during: Window, before: Window) -> str:
-    new, old = during.inference_ms, before.inference_ms
-    if min(new.count, old.count) < MIN_COMPARED or new.p50 is None or old.p50 is None:
+def _slower(what: str, limits: TrialLimits, during: Window, before: Window) -> str:
+    is_tail = what == "p99"
+    times = during.inference_ms, before.inference_ms
+    new, old = (each.p99 if is_tail else each.p50 for each in times)
+    if min(each.count for each in times) < MIN_COMPARED or new is None or old is None:
         return ""
-    if new.p50 <= limits.latency_ratio * old.p50:
+    if new <= limits.latency_ratio * old or (is_tail and new - old <= TAIL_EXCESS_MS):
         return ""
-    return f"Its median inference takes {new.p50:.1f} ms, before it took {old.p50:.1f} ms."
-
-
-def _slower_tail(limits: TrialLimits, during: Window, before: Window) -> str:
-    new, old = during.inference_ms, before.inference_ms
-    if min(new.count, old.count) < MIN_COMPARED or new.p99 is None or old.p99 is None:
-        return ""
-    if new.p99 <= limits.latency_ratio * old.p99 or new.p99 - old.p99 <= TAIL_EXCESS_MS:
-        return ""
-    return f"Its p99 inference takes {new.p99:.1f} ms, before it took {old.p99:.1f} ms."
+    return f"Its {what} inference takes {new:.1f} ms, before it took {old:.1f} ms."
 
 
 def _blind(during: Window, before: Window) -> str:

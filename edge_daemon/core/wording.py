@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -55,3 +56,8 @@ def duration(seconds: float) -> str:
 def shortened(text: str, most: int = MESSAGE) -> str:
     """The text, cut where it is longer than `most` characters."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def shown(value: float) -> float | str:
+    """A number of four places that JSON can hold: no NaN and no infinity."""
+    return round(value, 4) if math.isfinite(value) else str(value)
