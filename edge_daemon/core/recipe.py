@@ -80,16 +80,18 @@ def area_px(detection: Detection) -> float:
 
 
 def _holds(rule: Rule, detections: Sequence[Detection], size: Size | None) -> bool:
+    """What is in doubt counts against the part."""
     sure = doubtful = 0
     for detection in detections:
         if detection.label == rule.label:
-            counted = counts(rule, detection, size)
+            counted = _counts(rule, detection, size)
             sure += counted is True
             doubtful += counted is None
-    return allows(rule, sure, doubtful)
+    too_many = rule.at_most is not None and sure + doubtful > rule.at_most
+    return sure >= rule.at_least and not too_many
 
 
-def counts(rule: Rule, detection: Detection, size: Size | None) -> bool | None:
+def _counts(rule: Rule, detection: Detection, size: Size | None) -> bool | None:
     """Whether a detection of the rule's class counts for it; None where that is in doubt."""
     if detection.confidence < rule.confidence:
         return False
@@ -102,12 +104,6 @@ def counts(rule: Rule, detection: Detection, size: Size | None) -> bool | None:
     if inside is None or math.isnan(detection.confidence) or math.isnan(area):
         return None
     return True
-
-
-def allows(rule: Rule, sure: int, doubtful: int) -> bool:
-    """Whether the rule holds with so many; what is in doubt counts against the part."""
-    too_many = rule.at_most is not None and sure + doubtful > rule.at_most
-    return sure >= rule.at_least and not too_many
 
 
 def _lies_in(rule: Rule, detection: Detection, size: Size | None) -> bool | None:

@@ -99,7 +99,7 @@ class PartLine:
         self._now = now
         self._zone, self._zone_name = zone, zone_name
         self._tracker = Tracker(zone) if rules.by is By.TRACK else None
-        self._queue: queue.Queue[_Word | None] = queue.Queue(MOST_WAITING)
+        self._queue: queue.Queue[_Word] = queue.Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="parts", daemon=True)
         self._kept: list[PartOutcome] = []
         self._written_at = self._looked_at = 0.0
@@ -108,11 +108,10 @@ class PartLine:
         self._is_behind = False
         self._is_stopping = False
         self._judged_next = 0  # the frame whose outcome is due
-        self._settled = (
-            -1,
-            True,
-        )  # such a frame whose capture was told: would a cutover split a part?
-        self._boundary = ErrorBoundary(_log, "parts_not_kept", is_rare=True)
+        # Such a frame whose capture was told, and whether a cutover before it would split a part.
+        self._settled = -1, True
+        self._writes = ErrorBoundary(_log, "parts_not_kept", is_rare=True)
+        self._looks = ErrorBoundary(_log, "parts_not_looked_at")
         self._missed_told = 0
         self._recipe: Recipe | None = None  # the one that judged last
         self._blind = ""  # why no object can be a part by it
@@ -134,7 +133,6 @@ class PartLine:
         """Tell what is left, then end; a second call does nothing."""
         self._is_stopping = True
         if self._thread.is_alive():
-            self._queue.put(None)
             self._thread.join(timeout_s)
 
     @property
@@ -230,9 +228,7 @@ class PartLine:
         while self._turn():
             pass
         while self._queue.qsize():  # a trigger that came beside the stop is answered, and told
-            word = self._queue.get_nowait()
-            if word is not None:
-                self._hear(word)
+            self._hear(self._queue.get_nowait())
         self._take(Stopped(self._now().at))
         self._write()
         self._look()
@@ -241,14 +237,12 @@ class PartLine:
     def _turn(self) -> bool:
         """What waits, or a look at the clock; False at the end."""
         try:
-            word = self._queue.get(timeout=TICK_S)
+            self._hear(self._queue.get(timeout=TICK_S))
         except queue.Empty:
+            if self._is_stopping:
+                return False
             now = self._now().at
             self._take(Ticked(now, now - GRACE_S))
-        else:
-            if word is None:
-                return False
-            self._hear(word)
         self._settle()
         if self.missed > self._missed_told:
             self._missed_told = self.missed
@@ -288,8 +282,7 @@ class PartLine:
                 self._heard.notify_all()
 
     def _open(self, triggered: Triggered, answer: Callable[[Opened], None]) -> None:
-        told = self._take(replace(triggered, now=self._now().at))
-        for opened in told:
+        for opened in self._take(replace(triggered, now=self._now().at)):
             if isinstance(opened, Opened):
                 answer(opened)
 
@@ -344,10 +337,8 @@ class PartLine:
     def _look(self) -> None:
         self._looked_at = self._now().at
         assert self._outlets is not None
-        try:
+        with self._looks.turn():
             self._outlets.look()
-        except Exception as error:  # the boundary: nobody is told a second late
-            _log.error("parts_not_looked_at", error=repr(error))
 
     def _write(self) -> None:
         self._written_at = self._now().at
@@ -355,7 +346,7 @@ class PartLine:
             return
         assert self._outlets is not None
         # Those that cannot be written are kept, and written with the next batch.
-        with self._boundary.turn(waiting=len(self._kept)):
+        with self._writes.turn(waiting=len(self._kept)):
             self._outlets.tell(self._kept)
             self._kept = []
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edge_daemon.core.golden import iou
 from edge_daemon.core.parts.objects import Shown
 from edge_daemon.core.parts.values import Seen
-from edge_daemon.core.values import Box, Size, Verdict
+from edge_daemon.core.values import Size, Verdict
 from edge_daemon.core.zones import WHOLE, Zone
 from edge_daemon.errors import BoxError
 from edge_daemon.parts.beat import Beat
@@ -156,7 +156,7 @@ class Tracker:
 
         Returns what was seen of each part in the zone, and the parts that left it.
         """
-        objects = sorted(objects, key=_in_order)
+        objects = sorted(objects, key=lambda each: (each.box, each.confidence))
         at = self._beat.next(at, is_exact=is_stamped)
         self._move(at)
         pairs = self._pairs(objects)
@@ -198,8 +198,7 @@ class Tracker:
         """Which track (by its place in the list) is which object."""
         if not self._tracks or not objects:
             return {}
-        usual_s = self._beat.usual_s
-        step_s = self._passed_s
+        step_s, usual_s = self._passed_s, self._beat.usual_s
         if usual_s is not None:
             step_s = min(step_s, FEW_INTERVALS * usual_s)
         gate_of = [track.gate(step_s) for track in self._tracks]
@@ -229,7 +228,7 @@ class Tracker:
         self, objects: Sequence[Shown], gates: Sequence[float]
     ) -> dict[int, int] | None:
         """The pairs where no track has a choice, and no two want the same; None where one does."""
-        centres = [((box[0] + box[2]) / 2, (box[1] + box[3]) / 2) for box in _boxes(objects)]
+        centres = [_place(each)[:2] for each in objects]
         pairs: dict[int, int] = {}
         taken: set[int] = set()
         for index, track in enumerate(self._tracks):
@@ -279,9 +278,9 @@ class Tracker:
         """What this frame says of the object as a part, and whether it left with it."""
         if track.left:
             return None, False
-        is_inside = self._zone.holds(track.x / size[0], track.y / size[1]) and _is_within(
-            track, size
-        )
+        # A zone counts what is outside of the picture as on its edge.
+        is_shown = 0.0 <= track.x <= size[0] and 0.0 <= track.y <= size[1]
+        is_inside = is_shown and self._zone.holds(track.x / size[0], track.y / size[1])
         track.outside = 0 if is_inside else track.outside + 1
         if track.entered and (track.outside >= MOST_OUTSIDE or track.misses > MOST_MISSES):
             track.left = True
@@ -310,23 +309,10 @@ class Tracker:
         self._tracks = kept
 
 
-def _in_order(each: Shown) -> tuple[Box, float]:
-    return each.box, each.confidence
-
-
-def _boxes(objects: Sequence[Shown]) -> list[Box]:
-    return [each.box for each in objects]
-
-
 def _place(each: Shown) -> tuple[float, float, float]:
     x1, y1, x2, y2 = each.box
     diagonal = max(1.0, ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5)
     return (x1 + x2) / 2, (y1 + y2) / 2, diagonal
-
-
-def _is_within(track: _Track, size: Size) -> bool:
-    """Whether its centre is in the picture: a zone counts what is outside as on its edge."""
-    return 0.0 <= track.x <= size[0] and 0.0 <= track.y <= size[1]
 
 
 _Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_daemon.core.recipe import allows, counts
+from edge_daemon.core.recipe import broken_rules
 from edge_daemon.core.values import Box, Detection, Recipe, Size, Verdict
 from edge_daemon.core.zones import Zone
 
@@ -39,19 +39,18 @@ def shown(detections: Sequence[Detection], recipe: Recipe, size: Size) -> tuple[
     )[:MOST_OBJECTS]
     parts.sort(key=lambda each: (_area(each.box), each.box))
     boxes = [each.box for each in parts]
-    owned: dict[str, list[tuple[Detection, int]]] = {}
-    if recipe.part is not None:
-        owned[recipe.part] = [(each, index) for index, each in enumerate(parts)]
+    own = [[each] for each in parts]
     for detection in detections:
         if detection.label != recipe.part:
             holder = _holder(detection.box, boxes)
             if holder is not None:
-                owned.setdefault(detection.label, []).append((detection, holder))
-    found = [
-        Shown(part.box, part.confidence, Verdict.NG if causes else Verdict.OK, causes)
-        for part, causes in zip(parts, _causes(owned, recipe, size, len(parts)), strict=True)
-    ]
-    return tuple(sorted(found, key=_box_of))
+                own[holder].append(detection)
+    found = []
+    for part, members in zip(parts, own, strict=True):
+        causes = broken_rules(members, recipe, size)
+        verdict = Verdict.NG if causes else Verdict.OK
+        found.append(Shown(part.box, part.confidence, verdict, causes))
+    return tuple(sorted(found, key=lambda each: each.box))
 
 
 def zone_of(recipe: Recipe) -> Zone | None:
@@ -67,32 +66,6 @@ def zone_of(recipe: Recipe) -> Zone | None:
 def is_zoned(recipe: Recipe) -> bool:
     """Whether a rule looks at a part of the picture only."""
     return any(rule.zone for rule in recipe.rules if rule.label != recipe.part)
-
-
-def _causes(
-    owned: Mapping[str, Sequence[tuple[Detection, int]]], recipe: Recipe, size: Size, parts: int
-) -> list[tuple[str, ...]]:
-    """The rules that each part breaks, in the recipe's order.
-
-    The same as `broken_rules` of each part's own detections, looked at once for all parts.
-    """
-    causes: list[tuple[str, ...]] = [()] * parts
-    for rule in recipe.rules:
-        sure, doubtful = [0] * parts, [0] * parts
-        for detection, holder in owned.get(rule.label, ()):
-            counted = counts(rule, detection, size)
-            if counted is None:
-                doubtful[holder] += 1
-            else:
-                sure[holder] += counted
-        for index in range(parts):
-            if not allows(rule, sure[index], doubtful[index]):
-                causes[index] += (rule.id,)
-    return causes
-
-
-def _box_of(each: Shown) -> Box:
-    return each.box
 
 
 def _holder(box: Box, smallest_first: Sequence[Box]) -> int | None:
