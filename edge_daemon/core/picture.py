@@ -12,7 +12,6 @@ from edge_daemon.core.values import Reason
 GOOD_AFTER_S = 5.0
 """A bad spell ends when pictures were good for this long: flickering is one spell."""
 
-
 NOISE_CONTRAST = 20.0
 """Below it, noise may be all that a real picture shows: a sensor looks at an even surface."""
 
@@ -21,23 +20,15 @@ NOISE_CONTRAST = 20.0
 class Measures:
     """One picture in numbers."""
 
-    mean: float
-    """Brightness, 0 to 255."""
-    contrast: float
-    """Standard deviation of the brightness."""
+    mean: float  # brightness, 0 to 255
+    contrast: float  # standard deviation of the brightness
     sharpness: float | None = None
-    likeness: float = 1.0
-    """Correlation of neighbouring pixels: noise 0, what a lens shows 0.7 to 1."""
-    repeats: int = 0
-    """How often in a row this very picture has come again."""
-    usual_repeats: int = 0
-    """How often in a row this camera has repeated a picture and then gone on."""
-    same_s: float = 0.0
-    """Since when the picture has been the same, in seconds."""
-    still_s: float = 0.0
-    """Since when nothing in it has moved and no sensor's noise is seen, in seconds."""
-    is_live: bool = True
-    """Whether this camera has shown anything that moved, or noise, since it was opened."""
+    likeness: float = 1.0  # correlation of neighbouring pixels: noise 0, what a lens shows 0.7 to 1
+    repeats: int = 0  # how often in a row this very picture has come again
+    usual_repeats: int = 0  # how often in a row this camera has repeated one and then gone on
+    same_s: float = 0.0  # for how long the picture has been the same
+    still_s: float = 0.0  # for how long nothing in it has moved, and no sensor's noise is seen
+    is_live: bool = True  # this camera has shown movement or noise since it was opened
 
 
 @dataclass(frozen=True)

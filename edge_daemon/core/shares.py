@@ -15,22 +15,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-WINDOW = 300
-"""Frames of one window: as many as a trial has by default."""
-
-MIN_WINDOWS = 8
-"""Windows in the record before the variance between them is taken for known."""
-
-
-MIN_CHANGES = 8
-"""Changes from one frame to the next before they tell how long runs are."""
-
-USUAL_RUN = 30.0
-"""Frames per observation while they do not: a part stays in view for about a second."""
-
-
-CAUTION = 1.25
-"""On top of the chain's factor, which is itself an estimate: keeps false alarms below alpha."""
+WINDOW = 300  # frames of one window: as many as a trial has by default
+MIN_WINDOWS = 8  # windows in the record before the variance between them is taken for known
+MIN_CHANGES = 8  # changes from one frame to the next before they tell how long runs are
+USUAL_RUN = 30.0  # frames per observation while they do not: a part is in view for about a second
+CAUTION = 1.25  # on the chain's factor, itself an estimate: keeps false alarms below alpha
 
 
 @dataclass(frozen=True)

@@ -42,27 +42,13 @@ from edge_daemon.parts.tracker import Tracker
 
 _log = structlog.get_logger(__name__)
 
-MOST_WAITING = 8192
-"""Events from camera and lane that may wait; what does not fit is counted."""
-
-MOST_KEPT = 4096
-"""Results that wait for the disk."""
-
-TICK_S = 0.02
-"""Between two looks at the clock: a late part is told within this."""
-
-BATCH_S = 0.05
-"""Between two batches: each costs a write that is waited for."""
-
-LOOK_S = 1.0
-"""Between two looks at what is being made."""
-
-MOST_FRAMES = 1024
-"""Frames whose parts are known to who asks."""
-
-GRACE_S = 0.25
-"""A frame is told of within this after its capture."""
-
+MOST_WAITING = 8192  # events from camera and lane; what does not fit is counted
+MOST_KEPT = 4096  # results that wait for the disk
+MOST_FRAMES = 1024  # frames of which it is remembered what parts they show
+TICK_S = 0.02  # between two looks at the clock: a late part is told within this
+BATCH_S = 0.05  # between two batches: each costs a write that is waited for
+LOOK_S = 1.0  # between two looks at what is being made
+GRACE_S = 0.25  # a frame is told of within this after its capture
 
 _Word = Union[FrameCaptured, Judged, SplitSet, "tuple[Triggered, Callable[[Opened], None]]"]
 """What camera, lane and broker say."""

@@ -27,35 +27,18 @@ from edge_daemon.core.zones import WHOLE, Zone
 from edge_daemon.errors import BoxError
 from edge_daemon.parts.beat import Beat
 
-MOST_TRACKS = 512
-"""Objects that are followed; of more, the one that was seen longest ago is given up."""
+MOST_TRACKS = 512  # objects that are followed; of more, those seen longest ago are given up
+SURE_SIGHTS = 2  # before an object is a part: one alone is mostly a flicker of the network
+MOST_MISSES = 10  # frames in a row without a sight before an object counts as gone
+MOST_OUTSIDE = 2  # frames in a row outside of the zone before it has left: boxes tremble
 
-SURE_SIGHTS = 2
-"""Sights before an object is a part: one alone is mostly a flicker of the network."""
-
-MOST_MISSES = 10
-"""Frames in a row without a sight before an object counts as gone."""
-
-MOST_OUTSIDE = 2
-"""Frames in a row outside of the zone before an object has left it: boxes tremble."""
-
+# How far from its expected place an object may be seen, in diagonals of its box. Narrow: an object
+# that is overlooked once must not be taken for the one that follows it.
 GATE = 0.4
-"""How far from its expected place an object may be seen, in diagonals of its box.
-
-Narrow: an object that is overlooked once must not be taken for the one that follows it.
-"""
-
-MISSED_GATE = 0.2
-"""So much more for each frame in which it was missed, up to four."""
-
-NEW_GATE = 0.75
-"""The same for a newcomer, which is taken to move as the others do."""
-
-WIDE_GATE = 1.5
-"""The same for the first objects of all, whose velocity nobody knows."""
-
-STOP_GATE = 1.2
-"""A belt may stop or start: so many steps of an object may always lie between."""
+MISSED_GATE = 0.2  # so much more for each frame in which it was missed, up to four
+NEW_GATE = 0.75  # a newcomer, which is taken to move as the others do
+WIDE_GATE = 1.5  # the first objects of all, whose velocity nobody knows
+STOP_GATE = 1.2  # a belt may stop or start: so many steps of an object may always lie between
 
 FEW_INTERVALS = 2.0
 """Within so many a belt may stop or start, and stamps may be late. After a longer gap an object is
@@ -67,17 +50,11 @@ BACK = 0.4
 So after many lost frames the next object is not taken for one that has left the picture.
 """
 
-EDGE = 1.0
-"""So many pixels from the edge of the picture, a box is taken to be cut by it."""
-
-SAME_IOU = 0.5
-"""A box that overlaps a followed object so much is that object once more, and no newcomer."""
-
+EDGE = 1.0  # so many pixels from the edge of the picture, a box is taken to be cut by it
+SAME_IOU = 0.5  # a box that overlaps a followed object so much is that object once more
+FEW = 400  # pairs of tracks and objects that are compared one by one faster than all at once
 _ALPHA, _BETA = 0.85, 0.4
 _FAR = 1e6
-
-FEW = 400
-"""Pairs of tracks and objects that are compared one by one faster than all at once."""
 
 
 @dataclass

@@ -7,7 +7,6 @@ So two pictures are alike only if the models say the same of both, at the same p
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_daemon.core.golden import iou
@@ -20,14 +19,9 @@ SAME_PLACE = 0.7
 """IoU from which two boxes lie at the same place."""
 
 
-def distance(a: int, b: int) -> int:
-    """In how many bits two perceptual hashes differ."""
-    return (a ^ b).bit_count()
-
-
 @dataclass(frozen=True)
 class PictureDescriptor:
-    """What a picture shows: its hash, what it is filed under, and what was found where."""
+    """What a picture shows: its perceptual hash, what it is filed under, what was found where."""
 
     hash: int
     kind: tuple[str, ...]  # reason, product, verdict, …: what must be equal
@@ -35,8 +29,8 @@ class PictureDescriptor:
 
 
 def are_alike(a: PictureDescriptor, b: PictureDescriptor, bits: int) -> bool:
-    """Whether two pictures show the same thing at the same place."""
-    if a.kind != b.kind or len(a.found) != len(b.found) or distance(a.hash, b.hash) > bits:
+    """Whether they show the same at the same place, and their hashes differ in few `bits`."""
+    if a.kind != b.kind or len(a.found) != len(b.found) or (a.hash ^ b.hash).bit_count() > bits:
         return False
     left = list(b.found)
     for label, box in a.found:
@@ -52,9 +46,9 @@ def are_alike(a: PictureDescriptor, b: PictureDescriptor, bits: int) -> bool:
 class Recent:
     """The newest pictures, each with its name. Not for two threads at a time."""
 
-    def __init__(self, bits: int | None, most: int = REMEMBERED) -> None:
+    def __init__(self, bits: int | None) -> None:
         self._bits = -1 if bits is None else bits  # no two pictures are alike then
-        self._looks: deque[tuple[str, PictureDescriptor]] = deque(maxlen=most)
+        self._looks: deque[tuple[str, PictureDescriptor]] = deque(maxlen=REMEMBERED)
 
     def like(self, look: PictureDescriptor) -> str | None:
         """The name of a picture that is nearly the same; None where there is none."""
@@ -66,8 +60,3 @@ class Recent:
     def add(self, name: str, look: PictureDescriptor) -> None:
         """A picture that is kept now."""
         self._looks.append((name, look))
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Oldest first."""
-        return [name for name, _ in self._looks]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from edge_daemon.core.collecting.reasons import RARE, Why
@@ -30,11 +31,9 @@ def goes_first(
     The one that is furthest above its own share. One that keeps within its share loses nothing
     while all together are above the quota, since another one is above its own then.
     """
-    held = {why: size for why, size in kept_bytes.items() if size > 0}
-    if not held:
-        return None
-    return max(held, key=lambda why: (_above(held[why], own.get(why, 0.0) * quota_bytes), why.rank))
 
+    def above(why: Why) -> tuple[float, int]:
+        share_bytes = own.get(why, 0.0) * quota_bytes
+        return kept_bytes[why] / share_bytes if share_bytes > 0.0 else math.inf, why.rank
 
-def _above(size: int, share_bytes: float) -> float:
-    return float("inf") if share_bytes <= 0.0 else size / share_bytes
+    return max((why for why, size in kept_bytes.items() if size > 0), key=above, default=None)

@@ -114,15 +114,16 @@ def read_campaign(mapping: object) -> Campaign:
     top = Table(mapping, "campaign")
     top.refuse_unknown(*_TOP)
     waves = _waves(top)
-    not_before = top.number("not_before", 0.0, _LATEST, -1.0)
-    expires = top.number("expires", 0.0, _LATEST, -1.0)
-    if not_before < 0.0:
-        raise top.wrong("not_before", "is missing")
+    for key in ("serial", "not_before"):
+        if key not in top:
+            raise top.wrong(key, "is missing")
+    not_before = top.number("not_before", 0.0, _LATEST, 0.0)
+    expires = top.number("expires", 0.0, _LATEST, 0.0)
     if not not_before < expires <= not_before + LONGEST_S:
         raise top.wrong("expires", "must be after not_before, and within a year of it")
     return Campaign(
         id=_named(top, "id", NAME),
-        serial=top.whole("serial", 1, _SERIAL, 0) or _missing(top, "serial"),
+        serial=top.whole("serial", 1, _SERIAL, 0),
         model=_model(top),
         sha256=_named(top, "sha256", _DIGEST),
         waves=waves,
@@ -152,27 +153,17 @@ _TOP = (
 def as_mapping(campaign: Campaign) -> dict[str, Any]:
     """The same as plain values; `read_campaign` reads it back."""
     rules = campaign.rules
-    said: dict[str, Any] = {
+    said = {
         "failed": rules.failed,
         "silent": rules.silent,
         "patience_s": rules.patience_s,
         "slices": dict(rules.slices),
         "alpha": {"stop": rules.alpha_stop, "advance": rules.alpha_advance},
         "on_stop": "rollback" if rules.goes_back else "freeze",
+        "uninspected": rules.uninspected,
+        "slower": rules.slower,
     }
-    for key in ("uninspected", "slower"):
-        if getattr(rules, key) is not None:
-            said[key] = getattr(rules, key)
-    more = {
-        "rollout": None if campaign.rollout is None else plans.as_mapping(campaign.rollout),
-        "manifest_sha256": campaign.manifest_sha256,
-        "infohash": campaign.infohash,
-        "size": campaign.size,
-        "fetch": None if campaign.fetches_early else "with_wave",
-    }
-    return {
-        # Nothing is said where nothing is meant: what was signed before keeps its text.
-        **{key: value for key, value in more.items() if value is not None},
+    whole = {
         "id": campaign.id,
         "serial": campaign.serial,
         "model": str(campaign.model),
@@ -185,8 +176,19 @@ def as_mapping(campaign: Campaign) -> dict[str, Any]:
         "window": list(campaign.window),
         "not_before": campaign.not_before,
         "expires": campaign.expires,
-        "rules": said,
+        "rules": _without_none(said),
+        "rollout": None if campaign.rollout is None else plans.as_mapping(campaign.rollout),
+        "manifest_sha256": campaign.manifest_sha256,
+        "infohash": campaign.infohash,
+        "size": campaign.size,
+        "fetch": None if campaign.fetches_early else "with_wave",
     }
+    return _without_none(whole)
+
+
+def _without_none(mapping: dict[str, Any]) -> dict[str, Any]:
+    """Nothing is said where nothing is meant: what was signed before keeps its text."""
+    return {key: value for key, value in mapping.items() if value is not None}
 
 
 def canonical(campaign: Campaign) -> bytes:
@@ -203,10 +205,7 @@ def digest(campaign: Campaign) -> str:
 
 
 def _waves(top: Table) -> tuple[float, ...]:
-    shares = tuple(
-        _number(value, top, f"waves[{at}]")
-        for at, (value, _) in enumerate(top.items("waves", MOST_WAVES))
-    )
+    shares = _numbers(top, "waves")
     if not shares or any(not 0.0 < share <= 1.0 for share in shares):
         raise top.wrong("waves", "must be shares of all stations, such as [0.01, 0.1, 1.0]")
     if any(after <= before for before, after in pairwise(shares)):
@@ -217,10 +216,7 @@ def _waves(top: Table) -> tuple[float, ...]:
 def _soak(top: Table, waves: int) -> tuple[float, ...]:
     if "soak_s" not in top:
         return (0.0,) * (waves - 1)
-    given = tuple(
-        _number(value, top, f"soak_s[{at}]")
-        for at, (value, _) in enumerate(top.items("soak_s", MOST_WAVES))
-    )
+    given = _numbers(top, "soak_s")
     if len(given) != waves - 1:
         raise top.wrong("soak_s", f"must have {waves - 1} entries: one for each wave but the last")
     if any(not 0.0 <= each <= LONGEST_S for each in given):
@@ -313,11 +309,9 @@ def _texts(top: Table, key: str, pattern: re.Pattern[str], most: int) -> tuple[s
     return tuple(dict.fromkeys(values))
 
 
-def _number(value: object, top: Table, key: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise top.wrong(key, "must be a number")
-    return float(value)
-
-
-def _missing(top: Table, key: str) -> int:
-    raise top.wrong(key, "is missing")
+def _numbers(top: Table, key: str) -> tuple[float, ...]:
+    values = [value for value, _ in top.items(key, MOST_WAVES)]
+    for at, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise top.wrong(f"{key}[{at}]", "must be a number")
+    return tuple(map(float, values))

@@ -8,7 +8,7 @@ whatever comes first. A result that is told after its deadline is late, whatever
 never overlap: a trigger ends the window that it falls into, also when it is told so late that
 frames of that window were counted to the part before; they move, as long as that one is not told.
 
-Whatever comes, memory is bounded: see the four constants.
+Whatever comes, memory is bounded: see the constants.
 """
 
 from __future__ import annotations
@@ -42,17 +42,10 @@ from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.values import Assigned, Split
 from edge_daemon.core.values import Assignment, Box, Instant, Judged, Verdict
 
-MOST_OPEN = 1024
-"""Parts that are not told yet; of more, the oldest is told as `dropped_overflow`."""
-
-MOST_IDS = 65536
-"""Trigger ids by which a repeated one is known; of more, the oldest is forgotten."""
-
-MOST_FREE = 1024
-"""Frames that belong to no part, kept for a trigger that is told late."""
-
-MOST_TIMES = 256
-"""Triggers whose time is kept, so that one told out of turn gets no frame of a later one."""
+MOST_OPEN = 1024  # parts that are not told yet; of more, the oldest is told as `dropped_overflow`
+MOST_IDS = 65536  # trigger ids by which a repeated one is known; of more, the oldest is forgotten
+MOST_FREE = 1024  # frames that belong to no part, kept for a trigger that is told late
+MOST_TIMES = 256  # times of triggers: one that is told out of turn gets no frame of a later one
 
 
 class PartLedger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 from edge_daemon.core.parts.fold import FrameOfPart
 from edge_daemon.core.parts.values import FrameOpinions
@@ -10,45 +11,38 @@ from edge_daemon.core.rollout.values import Assigned, Opinion, Split
 from edge_daemon.core.values import Assignment, Box, Instant, Reason
 
 
+@dataclass(slots=True, eq=False)
 class OpenFrame:
     """One frame; `view` is None until it has its outcome."""
 
-    __slots__ = ("assignment", "box", "candidate", "captured", "incumbent", "number", "view")
-
-    def __init__(self, number: int, captured: Instant, assignment: Assignment) -> None:
-        self.number = number
-        self.captured = captured
-        self.assignment = assignment
-        self.view: FrameOfPart | None = None
-        self.incumbent: Opinion | None = None  # both are kept while a candidate is tried
-        self.candidate: Opinion | None = None
-        self.box: Box | None = None
+    number: int
+    captured: Instant
+    assignment: Assignment
+    view: FrameOfPart | None = None
+    incumbent: Opinion | None = None  # both are kept while a candidate is tried
+    candidate: Opinion | None = None
+    box: Box | None = None
 
 
+@dataclass(slots=True, eq=False)
 class OpenPart:
     """One part that is not told yet; `end_at` is where its window ends, without that moment."""
 
-    __slots__ = (
-        *("assignment", "end_at", "frames", "id", "missed", "number", "opened_at"),
-        *("pending", "serial", "start_at", "track", "triggered", "assigned", "split"),
-        "shadow",
-    )
-
-    def __init__(self, number: int, opened_at: float, assignment: Assignment) -> None:
-        self.number = number
-        self.opened_at = opened_at
-        self.assignment = assignment
-        self.id: str | None = None
-        self.serial: str | None = None
-        self.triggered: Instant | None = None
-        self.track: int | None = None
-        self.start_at = self.end_at = -math.inf
-        self.frames: list[OpenFrame] = []
-        self.pending = 0
-        self.assigned: Assigned | None = None
-        self.split: Split | None = None  # in which the arm was drawn
-        self.shadow: Opinion | None = None
-        self.missed: Reason | None = None  # a frame that may have shown it had no verdict
+    number: int
+    opened_at: float
+    assignment: Assignment
+    id: str | None = None
+    serial: str | None = None
+    triggered: Instant | None = None
+    track: int | None = None
+    start_at: float = -math.inf
+    end_at: float = -math.inf
+    frames: list[OpenFrame] = field(default_factory=list)
+    pending: int = 0
+    assigned: Assigned | None = None
+    split: Split | None = None  # in which the arm was drawn
+    shadow: Opinion | None = None
+    missed: Reason | None = None  # a frame that may have shown it had no verdict
 
     def add(self, frame: OpenFrame) -> None:
         self.frames.append(frame)
