@@ -7,13 +7,14 @@ from urllib.parse import unquote
 
 HIDDEN = "***"
 
-_URL = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<rest>[^\s\"]+)")
+# Every pattern takes a time that grows with the text, and no faster: the text may be a stranger's.
+_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,31}://)(?P<rest>[^\s\"]+)")
 _WORD = (
     r"password|passwd|passphrase|pwd|pass|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
 )
 _VALUE = r"\\\"(?:[^\\\"]|\\\\.)*\\\"|\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s&;,\"'}\\]+"
 _ASSIGNED = re.compile(
-    rf"(?P<word>\b[\w-]*(?:{_WORD}))(?P<sign>\\?[\"']?\s*[=:]\s*)(?P<value>{_VALUE})",
+    rf"(?P<word>{_WORD})(?P<sign>\\?[\"']?\s*[=:]\s*)(?P<value>{_VALUE})",
     re.IGNORECASE,
 )
 # These say what they hold in a URL or a form, and something else in a sentence.
@@ -25,7 +26,8 @@ _IN_QUERY = re.compile(
 _BEARER = re.compile(r"\b(?P<how>Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
 _DIGEST = re.compile(rf"\b(?P<how>Digest)\s+(?:\w+=(?:{_VALUE})[,\s]*)+", re.IGNORECASE)
 _PEM = re.compile(
-    r"-----BEGIN (?P<what>[^-\n]+)-----(?:.{0,16384}?-----END (?P=what)-----|[A-Za-z0-9+/=\s\\]*)",
+    r"-----BEGIN (?P<what>[^-\n]+)-----"
+    r"(?:(?:(?!-----BEGIN).){0,16384}?-----END (?P=what)-----|[A-Za-z0-9+/=\s\\]*)",
     re.DOTALL,
 )
 _SECRET_KEY = re.compile(rf"(?:{_WORD}|authorization|credentials)$", re.IGNORECASE)

@@ -83,8 +83,9 @@ def _crossed(draft: StepDraft, op: Operation) -> None:
     on_trial = False if held_back else _judge_provenance(draft, op)
     draft.durable = tuning.kept(replace(draft.durable, active=op.target), op.target)
     chosen = op.kind.is_asked or op.kind in (Kind.REVERT, Kind.ROLLOUT)
-    if held_back:
-        _turn_away(draft)
+    if held_back:  # an operator quarantined it just before the cutover: leave it again
+        draft.end_trial()
+        draft.state = replace(draft.state, unfit=True)
     elif chosen or selection.selected(draft.state, op.target.ref.name) is None:
         draft.select(op.target.ref)
     if op.request is not None:
@@ -98,12 +99,6 @@ def _crossed(draft: StepDraft, op: Operation) -> None:
     if slot.phase is Phase.LOST:
         why = "Its worker was lost before its first frame."
         health.count_loss(draft, draft.state.slot(slot.name), why)
-
-
-def _turn_away(draft: StepDraft) -> None:
-    """An operator quarantined it just before the cutover: leave it again."""
-    draft.end_trial()
-    draft.state = replace(draft.state, unfit=True)
 
 
 def _leave_behind(draft: StepDraft, op: Operation, left: StoredBundle) -> None:

@@ -116,7 +116,8 @@ def _run(draft: StepDraft, order: JobOrder, name: str | None) -> None:
     left = tuple(u for u in draft.state.upcoming if u.name != name)
     draft.state = replace(draft.state, upcoming=left)
     draft.durable = replace(draft.durable, product=order.product, job_order=order.id, running=True)
-    _stamp(draft, since_at=order.arrived.at)
+    # One that was held may have arrived before the machine was started: its clock began anew.
+    _stamp(draft, since_at=min(order.arrived.at, draft.now.at))
     draft.record(Announce(EventName.ORDER_RUNNING, reason=order.id or ""))
     _wake_parked(draft, name)
     _supersede(draft, name)

@@ -8,7 +8,6 @@ need) and asks for the next piece of work. The driver performs the effects.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NoReturn
 
 from edge_daemon.core import (
     admission,
@@ -30,6 +29,7 @@ from edge_daemon.core.records import Record
 from edge_daemon.core.state import Kind, Operation, State
 from edge_daemon.core.step_draft import StepDraft
 from edge_daemon.core.values import AtNow, Instant, Status
+from edge_daemon.core.verbs import unlisted
 
 
 def step(
@@ -91,11 +91,7 @@ def _take_in(draft: StepDraft, event: Event) -> None:  # noqa: PLR0912 - the tab
         case events.TimePassed():
             health.forget_given_up(draft)
         case _:
-            _unlisted(event)
-
-
-def _unlisted(event: NoReturn) -> NoReturn:
-    raise AssertionError(f"no rule for {event!r}")
+            unlisted(event)
 
 
 # --------------------------------------------------------------------------- time

@@ -82,6 +82,6 @@ def about(verb: Verb) -> About:  # noqa: PLR0911, PLR0912 - the table of verbs
     return unlisted(verb)
 
 
-def unlisted(verb: NoReturn) -> NoReturn:
-    """Ends a `match` over all verbs: the type checker refuses one that is not listed above it."""
-    raise AssertionError(f"nothing is known about {verb!r}")
+def unlisted(case: NoReturn) -> NoReturn:
+    """Ends a `match` over all cases: the type checker refuses one that is not listed above it."""
+    raise AssertionError(f"nothing is known about {case!r}")
