@@ -24,7 +24,7 @@ from edge_daemon.core.values import (
     StoredBundle,
 )
 from edge_daemon.core.verbs import Verb
-from tests.core.resident import B1, B2, B3, C1, NOW, ref, state
+from tests.core.resident import B1, B2, B3, C1, ref, state
 
 
 def ask(verb: Verb, model: str | None = None, at: At = AT_NOW, **parts: Any) -> Request:
@@ -46,16 +46,16 @@ def test_a_downgrade_below_the_floor_is_refused(
 ) -> None:
     """Whatever was confirmed here before; what is not below is taken."""
     given = replace(state(B3, confirmed=confirmed), below=FLOOR)
-    assert code(admit(given, ask(verb, "b@2"), NOW)) == "not_trusted"
-    assert admit(given, ask(verb, "b@3"), NOW) == B3
+    assert code(admit(given, ask(verb, "b@2"))) == "not_trusted"
+    assert admit(given, ask(verb, "b@3")) == B3
 
 
 def test_a_rollback_to_what_was_confirmed_here_is_no_downgrade() -> None:
     """By itself or by name; what never was confirmed stays refused."""
     given = replace(state(B3, confirmed=(ref("b@2"),)), below=FLOOR)
-    assert admit(given, ask(Verb.ROLLBACK), NOW) == B2
-    assert admit(given, ask(Verb.ROLLBACK, "b@2"), NOW) == B2
-    assert code(admit(given, ask(Verb.ROLLBACK, "b@1"), NOW)) == "not_trusted"
+    assert admit(given, ask(Verb.ROLLBACK)) == B2
+    assert admit(given, ask(Verb.ROLLBACK, "b@2")) == B2
+    assert code(admit(given, ask(Verb.ROLLBACK, "b@1"))) == "not_trusted"
 
 
 RUNNING = replace(
@@ -67,8 +67,6 @@ RUNNING = replace(
     ("given", "request_", "code"),
     [
         (state(B1), ask(Verb.SWAP, "d@1"), "unknown_model"),
-        (state(B1), ask(Verb.SWAP, "b@2", expires_utc=999.0), "expired"),
-        (state(B1), ask(Verb.SWAP, "b@2", expires_utc=1000.0), "expired"),
         (state(B1), ask(Verb.SWAP, "b@2", expect=ModelChoice("b", "9")), "precondition_failed"),
         (state(), ask(Verb.SWAP, "b@2", expect=ModelChoice("b", "1")), "precondition_failed"),
         (state(B1), ask(Verb.SWAP, "b@2", AtFrame(49)), "precondition_failed"),
@@ -84,7 +82,7 @@ RUNNING = replace(
 )
 def test_what_is_refused_has_its_code(given: State, request_: Request, code: str) -> None:
     """A refusal names the code, a sentence and the next step."""
-    answer = admit(given, request_, NOW, 50)
+    answer = admit(given, request_, 50)
     assert isinstance(answer, Refusal)
     assert answer.code == code
     assert answer.message
@@ -96,7 +94,6 @@ def test_what_is_refused_has_its_code(given: State, request_: Request, code: str
     [
         (state(B1), ask(Verb.SWAP, "b@2", AtFrame(50)), B2),
         (state(B1), ask(Verb.SWAP, "b@2", expect=ModelChoice("b", "1")), B2),
-        (state(B1), ask(Verb.SWAP, "b@2", expires_utc=1000.1), B2),
         (RUNNING, ask(Verb.SWAP, "b"), B3),
         (RUNNING, ask(Verb.PREPARE, "c@1"), C1),
         (RUNNING, ask(Verb.SWAP, "c@1", AtNextOrder()), C1),
@@ -108,4 +105,4 @@ def test_what_may_be_done_has_its_target(
     given: State, request_: Request, target: StoredBundle
 ) -> None:
     """The very bundle that will judge."""
-    assert admit(given, request_, NOW, 50) == target
+    assert admit(given, request_, 50) == target

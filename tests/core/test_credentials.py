@@ -47,6 +47,12 @@ SOURCES = {
 }
 
 
+@pytest.mark.parametrize("piece", ["pass-", "a-", "a+", "-----BEGIN X-----", "Digest a=b, "])
+def test_a_long_text_of_a_stranger_holds_nobody_up(piece: str) -> None:
+    """With steps that grow with the square of its length this would take an hour."""
+    assert "hunter2" not in redact(f"{piece * 50_000} password=hunter2")
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_of_a_source_only_scheme_host_and_path_are_told(source: str) -> None:
     """Never user, password or query, whatever stands in them; where it is in doubt, less."""

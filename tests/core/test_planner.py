@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from edge_daemon.core.effects import (
     ApplyTuning,
     AskCutover,
@@ -328,6 +330,15 @@ def test_an_order_is_stamped_from_its_arrival_on() -> None:
     assert (stamp.assignment.requires, stamp.assignment.job_order) == ("c", "wo")
 
 
+def test_an_order_that_was_held_over_a_start_of_the_machine_counts_from_the_release_on() -> None:
+    """The clock of its arrival was another one, and may be days ahead."""
+    order = JobOrder("Q", OrderState.RUNNING, Instant(1e6, 7.0), "wo")
+    scenario = Scenario(durable=Durable(held=True, held_orders=(order,))).running()
+    scenario.tell(RequestReceived(Request("r", Verb.RELEASE)), at=9.0)
+    stamp = next(a for a in scenario.effects if isinstance(a, Stamp))
+    assert (stamp.since_at, stamp.assignment.job_order) == (9.0, "wo")
+
+
 def test_the_same_order_said_twice_is_one() -> None:
     """A MES that repeats itself starts nothing anew."""
     event = OrderReceived(JobOrder("Q", OrderState.RUNNING, NOW, "wo"))
@@ -335,6 +346,30 @@ def test_the_same_order_said_twice_is_one() -> None:
     before = scenario.state
     assert scenario.tell(event).state == before
     assert (scenario.effects, scenario.records) == ((), ())
+
+
+@pytest.mark.parametrize("verb", Verb)
+def test_what_comes_after_its_expiry_is_rejected_whatever_it_asks(verb: Verb) -> None:
+    """At that very moment too; nothing is changed."""
+    scenario = Scenario().running()
+    before = scenario.state
+    request = Request("r", verb, ModelChoice("b", "2"), expires_utc=9.0)
+    assert scenario.tell(RequestReceived(request), at=9.0).state == before
+    (reply,) = scenario.records
+    assert isinstance(reply, Reply)
+    assert reply.refusal is not None
+    assert (reply.status, reply.refusal.code) == (Status.REJECTED, Code.EXPIRED)
+    assert scenario.effects == ()
+
+
+def test_no_trial_is_confirmed_before_its_version_is_loaded_again() -> None:
+    """After a start the version on trial is still being loaded: nothing can be said of it."""
+    scenario = Scenario(durable=Scenario().running().swapped().state.durable)
+    assert scenario.state.durable.trial is not None
+    scenario.tell(RequestReceived(Request("c", Verb.CONFIRM)))
+    (reply,) = (each for each in scenario.records if isinstance(each, Reply))
+    assert reply.status is Status.REJECTED
+    assert scenario.state.durable.confirmed == (B1.ref,)
 
 
 def test_a_late_judgement_of_another_trial_changes_nothing() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.retention import kept
-from edge_daemon.core.state import Durable, Kind, Operation, SlotState, State
+from edge_daemon.core.rollout.values import Mode, Plan, Stage
+from edge_daemon.core.state import Durable, Kind, Operation, Rollout, SlotState, State
 from edge_daemon.core.values import BundleRef, ModelChoice, StoredBundle
 
 B = [StoredBundle(BundleRef("b", str(number)), f"b{number}") for number in range(10)]
@@ -62,6 +63,12 @@ def test_what_was_asked_for_stays(place: str) -> None:
     """Also while it waits for its time or its order."""
     given = replace(state(), **{place: Operation(Kind.SWAP, "s-1", B[7])})
     assert stays(given) == {"b@7"}
+
+
+def test_what_a_rollout_compares_stays() -> None:
+    """Its candidate may wait for its slot, while a newer version of it is in the store."""
+    plan = Plan((Stage(Mode.SHADOW),))
+    assert stays(state(rollout=Rollout("r", B[4], B[3], plan, "", "q"))) == {"b@3", "b@4"}
 
 
 def test_the_initial_version_stays() -> None:

@@ -223,6 +223,31 @@ def test_followed_bottles_are_parts_and_their_scratches_theirs(
     assert [each.causes for each in station.told[:2]] == [(), ("scratch",)]
 
 
+def test_a_stop_does_not_wait_for_a_place_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that hangs holds up the parts' thread; what waits is told when it is back."""
+    monkeypatch.setattr(room, "MOST_WAITING", 5)
+    station = Station(PartRules())
+    is_writing, is_back = threading.Event(), threading.Event()
+
+    def hang(parts: Sequence[PartOutcome]) -> None:
+        is_writing.set()
+        is_back.wait(30.0)
+        Station.tell(station, parts)
+
+    monkeypatch.setattr(station, "tell", hang)
+    station.line.start(station)
+    station.judge(0, station.capture(0))
+    station.until(is_writing.is_set)
+    for number in range(1, 6):
+        station.capture(number)
+    stopper = threading.Thread(target=station.line.stop, args=(0.0,), daemon=True)
+    stopper.start()
+    stopper.join(30.0)
+    assert not stopper.is_alive()
+    is_back.set()
+    station.until(lambda: len(station.told) == 6)
+
+
 def test_no_trigger_gets_lost_at_a_stop() -> None:
     """It is answered and told, or refused in a sentence."""
     station = Station(PartRules(By.TRIGGER))

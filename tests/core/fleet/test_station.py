@@ -278,6 +278,16 @@ def test_a_stranger_who_floods_ids_does_not_keep_the_stop_away() -> None:
     assert phase_of(hear_in(memory, stop()), station()) == (Phase.HAVE, False)
 
 
+def test_a_stop_that_comes_before_its_campaign_is_kept_however_many_there_were_before() -> None:
+    """Messages of old campaigns are retained: they come again with each connection."""
+    memory = told(opened(2))
+    for number in range(2 * MOST_HEARD):
+        memory = hear_in(memory, Opened(f"2025-{number}", 0))
+    memory = hear_in(memory, Stopped("next", "ops", "why"))
+    memory, _ = accept(memory, campaign(id="next", serial=120, soak_s=[100.0, 100.0]), START)
+    assert memory.heard_of_campaign.is_stopped
+
+
 MESSAGES = st.one_of(
     st.builds(opened, st.integers(-1, 20)),
     st.builds(
