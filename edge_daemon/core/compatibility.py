@@ -94,10 +94,8 @@ def _class_difference(declared: tuple[str, ...], real: tuple[str, ...], head: in
 
 def _are_made_up(names: tuple[str, ...]) -> bool:
     """Whether a library invented the names because the file has none: `class0`, `class1`, …"""
-    return names in (
-        tuple(f"class{number}" for number in range(len(names))),
-        tuple(f"{number}" for number in range(len(names))),
-    )
+    numbers = range(len(names))
+    return names in (tuple(f"class{each}" for each in numbers), tuple(map(str, numbers)))
 
 
 def _incumbent_classes(facts: Compatibility) -> tuple[Check, ...]:

@@ -59,12 +59,10 @@ def read_trained(name: str, said: Mapping[str, object], origin: Origin | None = 
     `parent` a version of the same bundle name, or name@version.
     """
     datasets = _names(said.get("dataset"), "name")
-    runs = _names(said.get("run"), "id")
-    parents = _names(said.get("parent"), "version")
-    parent = parents[0] if parents else None
+    run = next(iter(_names(said.get("run"), "id")), None)
+    parent = next(iter(_names(said.get("parent"), "version")), None)
     if parent is not None and "@" not in parent:
         parent = f"{name}@{parent}"
-    run = runs[0] if runs else None
     if origin is not None:
         datasets, run = datasets or origin.datasets, run or origin.run_id
     return Trained(datasets, run, parent)

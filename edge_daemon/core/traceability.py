@@ -32,7 +32,6 @@ class Choice:
 
 
 def draw(boot: str, frame: int) -> float:
-    """The frame's number in [0, 1): the first 8 bytes of SHA-256 of `<boot>:<frame>`, big-endian,
-    over 2^64."""
+    """The frame's number in [0, 1): the first 8 bytes of SHA-256 of `<boot>:<frame>` over 2^64."""
     digest = hashlib.sha256(f"{boot}:{frame}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2.0**64
+    return min(int.from_bytes(digest[:8], "big") / 2.0**64, 1.0 - 2.0**-53)

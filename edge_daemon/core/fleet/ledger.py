@@ -40,8 +40,11 @@ class Line:
 
     root: str
     report: Report
-    presence: Presence
     why: str = ""
+
+    @property
+    def presence(self) -> Presence:
+        return Presence.SILENT if self.why else Presence.HEARD
 
     @property
     def device(self) -> str:
@@ -119,15 +122,14 @@ def make_ledger(
         strangers: topics that were no reports.
         quiet: root -> presence, of stations that have a status and no report.
     """
-    refused = list(strangers)
-    lines = []
-    for word, why in _one_each(words):
-        if why:
+    said, refused, lines = list(words), list(strangers), []
+    claims = Counter(word.report.device for word in said if not _is_foreign(word))
+    for word in said:
+        if why := _why_ignored(word, claims):
             refused.append(IgnoredTopic(word.root, why))
-            continue
-        silence = silent_because(word, now_utc, patience_s)
-        presence = Presence.SILENT if silence else Presence.HEARD
-        lines.append(Line(word.root, word.report, presence, silence))
+        else:
+            silence = silent_because(word, now_utc, patience_s)
+            lines.append(Line(word.root, word.report, silence))
     lines.sort(key=lambda line: line.device)
     named = {line.device for line in lines}
     expected, mute = set(inventory or ()), dict(quiet or {})
@@ -161,21 +163,12 @@ def _absence(name: str, quiet: Mapping[str, str]) -> str:
     return "it never reported" if status is None else f"it is {status}, and has no report"
 
 
-def _one_each(words: Iterable[StationMessages]) -> list[tuple[StationMessages, str]]:
-    """Each word, with why it does not count: one that is said in another's name."""
-    given = sorted(words, key=lambda word: word.root)
-    own = [word for word in given if not _is_foreign(word)]
-    claims = Counter(word.report.device for word in own)
-    judged = []
-    for word in given:
-        name = word.report.device
-        if _is_foreign(word):
-            judged.append((word, f"it says that it is {name}"))
-        elif claims[name] > 1:
-            judged.append((word, f"{claims[name]} stations say that they are {name}"))
-        else:
-            judged.append((word, ""))
-    return judged
+def _why_ignored(word: StationMessages, claims: Mapping[str, int]) -> str:
+    """Why a word does not count that is said in another's name, or in one that several claim."""
+    name = word.report.device
+    if _is_foreign(word):
+        return f"it says that it is {name}"
+    return f"{claims[name]} stations say that they are {name}" if claims[name] > 1 else ""
 
 
 def _is_foreign(word: StationMessages) -> bool:

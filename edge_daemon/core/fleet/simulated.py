@@ -110,8 +110,8 @@ def _words(
         name: CampaignReport(phase, quiet_s=since_s if phase is None else 0.0)
         for name, phase in phases.items()
     }
-    for name, phase in phases.items():
-        if phase is Phase.CONFIRMED:  # the sum is what is looked at, whoever says it
-            words[name] = CampaignReport(phase, measures=Measures(outcome.counts))
-            break
+    # The sum is what is looked at, whoever says it.
+    first = next((name for name, phase in phases.items() if phase is Phase.CONFIRMED), None)
+    if first is not None:
+        words[first] = CampaignReport(Phase.CONFIRMED, measures=Measures(outcome.counts))
     return words

@@ -111,9 +111,8 @@ class PartLedger:
         told: list[Told] = []
         self._tell_late(event.now, told)
         if isinstance(event, FrameCaptured):
-            self._captured(
-                OpenFrame(event.number, event.captured, event.assignment), event.now, told
-            )
+            frame = OpenFrame(event.number, event.captured, event.assignment)
+            self._captured(frame, event.now, told)
         elif isinstance(event, FrameJudged):
             self._judged(event, told)
         elif isinstance(event, FrameFollowed):
@@ -140,9 +139,11 @@ class PartLedger:
             part = self._begin(frame.captured.at, frame.assignment, now, told)
             self._give(part, frame)
         elif self._rules.by is By.TRIGGER:
-            part_of = self._window_at(frame.captured.at)
-            if part_of is not None:
-                self._give(part_of, frame)
+            newest_first = reversed(self._open)
+            at = frame.captured.at
+            owner = next((each for each in newest_first if self._takes(each, at)), None)
+            if owner is not None:
+                self._give(owner, frame)
             else:
                 self._set_free(frame)
 
@@ -185,7 +186,7 @@ class PartLedger:
 
     def _set_free(self, frame: OpenFrame) -> None:
         self._free[frame.number] = frame
-        while len(self._free) > MOST_FREE:
+        if len(self._free) > MOST_FREE:
             self._free.popitem(last=False)
 
     # ------------------------------------------------------------------ triggers
@@ -202,7 +203,7 @@ class PartLedger:
         self._assign(part)
         if event.id is not None:
             self._ids[event.id] = part.number
-            while len(self._ids) > MOST_IDS:
+            if len(self._ids) > MOST_IDS:
                 self._ids.popitem(last=False)
         if not event.has_waited:
             self._open_window(part, at)
@@ -234,10 +235,6 @@ class PartLedger:
     def _takes(self, part: OpenPart, captured_at: float) -> bool:
         is_full = len(part.frames) >= self._rules.max_frames
         return not is_full and part.start_at <= captured_at < part.end_at
-
-    def _window_at(self, captured_at: float) -> OpenPart | None:
-        newest_first = reversed(self._open)
-        return next((part for part in newest_first if self._takes(part, captured_at)), None)
 
     # ------------------------------------------------------------------ tracks
 
@@ -322,12 +319,10 @@ class PartLedger:
         return deadline_s is not None and now > part.opened_at + deadline_s
 
     def _is_complete(self, part: OpenPart) -> bool:
-        if part.pending:
-            return False
         is_full = len(part.frames) >= self._rules.max_frames
-        if self._rules.by is By.TRACK:
-            return is_full or part.track is None
-        return is_full or self._known_until >= part.end_at
+        is_track = self._rules.by is By.TRACK
+        is_over = part.track is None if is_track else self._known_until >= part.end_at
+        return not part.pending and (is_full or is_over)
 
     def _folded(self, part: OpenPart) -> Folded:
         """The verdict of a part; while a candidate is tried, that of its arm."""
