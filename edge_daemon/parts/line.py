@@ -98,6 +98,7 @@ class PartLine:
         self._settled = -1, True
         self._writes = ErrorBoundary(_log, "parts_not_kept", is_rare=True)
         self._looks = ErrorBoundary(_log, "parts_not_looked_at")
+        self._turns = ErrorBoundary(_log, "part_turn_failed", is_rare=True)
         self._missed_told = 0
         self._recipe: Recipe | None = None  # the one that judged last
         self._blind = ""  # why no object can be a part by it
@@ -211,8 +212,10 @@ class PartLine:
     # ------------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        while self._turn():
-            pass
+        goes_on = True
+        while goes_on:
+            with self._turns.turn():  # whoever is answered, or told, ends no part but its own
+                goes_on = self._turn()
         while self._queue.qsize():  # a trigger that came beside the stop is answered, and told
             self._hear(self._queue.get_nowait())
         self._take(Stopped(self._now().at))

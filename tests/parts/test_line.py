@@ -248,6 +248,23 @@ def test_a_stop_does_not_wait_for_a_place_in_the_queue(monkeypatch: pytest.Monke
     station.until(lambda: len(station.told) == 6)
 
 
+def test_who_cannot_be_answered_ends_no_other_part() -> None:
+    """The thread goes on, and the part of that trigger is told all the same."""
+    station = Station(PartRules(By.TRIGGER))
+    answers: list[Opened] = []
+    now = station.clock.now()
+
+    def fail(_: Opened) -> None:
+        raise OSError("nobody is there")
+
+    station.line.start(station)
+    station.line.trigger(Triggered("a", now, now.at), fail)
+    station.line.trigger(Triggered("b", now, now.at), answers.append)
+    station.until(lambda: len(answers) == 1)
+    station.line.stop()
+    assert [each.id for each in station.told] == ["a", "b"]
+
+
 def test_no_trigger_gets_lost_at_a_stop() -> None:
     """It is answered and told, or refused in a sentence."""
     station = Station(PartRules(By.TRIGGER))
