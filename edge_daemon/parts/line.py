@@ -214,7 +214,7 @@ class PartLine:
     def _run(self) -> None:
         goes_on = True
         while goes_on:
-            with self._turns.turn():  # whoever is answered, or told, ends no part but its own
+            with self._turns.turn():  # a callback that fails ends no part
                 goes_on = self._turn()
         while self._queue.qsize():  # a trigger that came beside the stop is answered, and told
             self._hear(self._queue.get_nowait())
