@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,16 +16,12 @@ from edge_daemon.config.fields import (
     printable,
 )
 from edge_daemon.config.pictures import WebAddress
-
-BETWEEN_ORDERS = "between_orders"
-_CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
-_WINDOW = re.compile(rf"{_CLOCK}-{_CLOCK}")
+from edge_daemon.core.fleet.campaign import is_window
+from edge_daemon.core.fleet.station import BETWEEN_ORDERS
 
 
 def _window(text: str) -> str:
-    if text == BETWEEN_ORDERS:
-        return text
-    if _WINDOW.fullmatch(text) is None or text[:5] == text[6:]:
+    if text != BETWEEN_ORDERS and not is_window(text):
         raise ValueError(f"should be such as 22:00-05:00, or {BETWEEN_ORDERS}, but it is {text!r}")
     return text
 

@@ -31,7 +31,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -129,11 +129,11 @@ def read_campaign(mapping: object) -> Campaign:
         waves=waves,
         not_before=not_before,
         expires=expires,
-        from_sha256=_texts(top, "from", _DIGEST, 64),
-        canaries=_texts(top, "canaries", NAME, MOST_NAMES),
+        from_sha256=_texts(top, "from", _DIGEST.fullmatch, 64),
+        canaries=_texts(top, "canaries", NAME.fullmatch, MOST_NAMES),
         groups=_groups(top, len(waves)),
         soak_s=_soak(top, len(waves)),
-        window=_texts(top, "window", _WINDOW, 16),
+        window=_texts(top, "window", is_window, 16),
         rules=_rules(top.table("rules")),
         manifest_sha256=_digest(top, "manifest_sha256"),
         infohash=_digest(top, "infohash"),
@@ -191,6 +191,11 @@ def _without_none(mapping: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in mapping.items() if value is not None}
 
 
+def is_window(text: str) -> bool:
+    """Whether it is hours such as 22:00-05:00; what ends when it begins would never be open."""
+    return _WINDOW.fullmatch(text) is not None and text[:5] != text[6:]
+
+
 def canonical(campaign: Campaign) -> bytes:
     """The text that is signed."""
     return json.dumps(as_mapping(campaign), sort_keys=True, separators=(",", ":")).encode()
@@ -231,7 +236,7 @@ def _groups(top: Table, waves: int) -> dict[str, tuple[str, ...]]:
     for name in table.names():
         if NAME.fullmatch(name) is None:
             raise top.wrong("groups", f"has no group's name but {name[:40]!r}")
-        members = _texts(table, name, NAME, MOST_NAMES)
+        members = _texts(table, name, NAME.fullmatch, MOST_NAMES)
         if len(members) > waves:
             raise table.wrong(
                 name, f"has {len(members)} stations for {waves} waves: two would change at once"
@@ -299,12 +304,10 @@ def _text(top: Table, key: str) -> str:
     return value
 
 
-def _texts(top: Table, key: str, pattern: re.Pattern[str], most: int) -> tuple[str, ...]:
-    if key not in top:
-        return ()
+def _texts(top: Table, key: str, fits: Callable[[str], object], most: int) -> tuple[str, ...]:
     values = [value for value, _ in top.items(key, most)]
     for value in values:
-        if not isinstance(value, str) or pattern.fullmatch(value) is None:
+        if not isinstance(value, str) or not fits(value):
             raise top.wrong(key, f"cannot hold {str(value)[:80]!r}")
     return tuple(dict.fromkeys(values))
 

@@ -46,6 +46,7 @@ def test_a_campaign_is_read_back_as_it_was_written() -> None:
         ({"groups": {"line3": ["a", "b", "c", "d"]}}, "campaign.groups.line3"),
         ({"groups": {"one": ["a"], "two": ["a"]}}, "campaign.groups.two"),
         ({"window": ["25:00-05:00"]}, "campaign.window"),
+        ({"window": ["05:00-05:00"]}, "campaign.window"),
         ({"expires": 0.0}, "campaign.expires"),
         ({"not_before": None}, "campaign.not_before"),
         ({"rules": {"silent": 2}}, "campaign.rules.silent"),
