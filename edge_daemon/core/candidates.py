@@ -1,5 +1,4 @@
-"""What a rollout does to the state: its candidate is prepared, goes stage by stage, and comes or
-goes.
+"""What a rollout does to the state: its candidate is prepared, tried, and made active or dropped.
 
 The share that the line is told is a function of the state: `look` compares it with what was told
 last. So no event can be forgotten: an order, a quarantine, a lost worker and a stop all end it in
@@ -25,8 +24,7 @@ from edge_daemon.core.step_draft import StepDraft
 from edge_daemon.core.values import Check, Refusal, Request, Status, StoredBundle
 from edge_daemon.errors import Code
 
-BACK = "-back"
-"""What the id of a look back ends with, after that of its rollout."""
+BACK = "-back"  # what the id of a look back ends with, after that of its rollout
 
 # --------------------------------------------------------------------------- questions
 

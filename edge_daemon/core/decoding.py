@@ -7,17 +7,7 @@ packet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 _GROUPS = 64  # more than any decoder holds back
-
-
-@dataclass(frozen=True)
-class _Damage:
-    """From packet `number` on, to the end of its group of pictures."""
-
-    number: int
-    words: str
 
 
 class Decoding:
@@ -26,7 +16,7 @@ class Decoding:
     def __init__(self) -> None:
         self._next = 0
         self._starts = [0]  # of the groups that may still be shown; each begins with a key frame
-        self._damage: dict[int, _Damage] = {}  # by the start of the group
+        self._damage: dict[int, tuple[int, str]] = {}  # by the group's start: from which packet on
 
     @property
     def remembered(self) -> int:
@@ -45,21 +35,19 @@ class Decoding:
     def complain(self, number: int, words: str) -> None:
         """The decoder, or what carried the data, complained about this packet."""
         start = self._start_of(number)
-        known = self._damage.get(start)
-        if known is None or number < known.number:
-            self._damage[start] = _Damage(number, words)
+        if start not in self._damage or number < self._damage[start][0]:
+            self._damage[start] = number, words
 
     def show(self, number: int) -> str | None:
         """The picture of this packet is shown; what is wrong with it, or None."""
         start = self._start_of(number)
         if number == start:  # a key frame: nothing shown from here on builds on older groups
             self._forget_before(start)
-        damage = self._damage.get(start)
-        if damage is not None and number >= damage.number:
-            return damage.words
+        if start in self._damage and number >= self._damage[start][0]:
+            return self._damage[start][1]
         # Shown before its own key frame, it may build on the group before, too.
         before = self._damage.get(self._starts[0]) if start != self._starts[0] else None
-        return before.words if before is not None else None
+        return before[1] if before is not None else None
 
     def _forget_before(self, start: int) -> None:
         if self._starts[0] < start:

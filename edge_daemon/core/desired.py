@@ -16,9 +16,7 @@ from edge_daemon.core.state import Kind, State
 from edge_daemon.core.values import BundleRef, Status
 from edge_daemon.core.verbs import Verb
 
-BY = "desired-state"
-"""Who asks, in requests, receipts and the audit trail."""
-
+BY = "desired-state"  # who asks, in requests, receipts and the audit trail
 HOLD = "hold"
 MET = "met"
 

@@ -17,8 +17,7 @@ from edge_daemon.core.values import BundleRef, StoredBundle
 LOSSES = 5
 """Losses in a row after which another confirmed version is preferred to one more restart."""
 
-CALM_S = 60.0
-"""A loss this long after the last one counts as the first."""
+CALM_S = 60.0  # a loss this long after the last one counts as the first
 
 
 def confirm(draft: StepDraft, reason: str) -> None:

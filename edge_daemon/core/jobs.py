@@ -24,8 +24,7 @@ from edge_daemon.errors import Code
 PROVED_BAD = frozenset({Code.LOAD_FAILED, Code.LOAD_TIMEOUT, Code.GATE_FAILED})
 """Refusals after the bundle was tried: it is quarantined. Those before cost nothing to repeat."""
 
-RETRY_S = 30.0
-"""After this long the daemon tries again what failed for this box's own fault."""
+RETRY_S = 30.0  # after this long the daemon tries again what failed for this box's own fault
 
 
 def stage_reached(draft: StepDraft, event: StageReached) -> None:

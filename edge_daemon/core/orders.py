@@ -15,8 +15,7 @@ from edge_daemon.core.step_draft import StepDraft
 from edge_daemon.core.values import Assignment, AtNextOrder, AtNow, Status
 from edge_daemon.errors import Code
 
-ANNOUNCED = 8
-"""Announced orders that are remembered; with more, the oldest is forgotten."""
+ANNOUNCED = 8  # orders that are remembered; with more, the oldest is forgotten
 
 
 def received(draft: StepDraft, order: JobOrder) -> None:

@@ -54,12 +54,13 @@ class Flaw:
 def flaw_of(seen: Measures, limits: PictureLimits) -> Flaw | None:
     """What is wrong with a picture; None where it may be judged."""
     if empty := _emptiness(seen, limits):
-        return _bad(*empty)
+        return Flaw(Reason.BAD_PICTURE, *empty)
     wanted = limits.sharpness
     if wanted is not None and seen.sharpness is not None and seen.sharpness < wanted:
-        return _bad("blurred", f"is blurred: sharpness {seen.sharpness:.1f}, limit {wanted:g}")
+        words = f"is blurred: sharpness {seen.sharpness:.1f}, limit {wanted:g}"
+        return Flaw(Reason.BAD_PICTURE, "blurred", words)
     if limits.frozen_s is not None and _is_frozen(seen, limits.frozen_s):
-        return _bad("frozen", "is frozen: nothing in it changes")
+        return Flaw(Reason.BAD_PICTURE, "frozen", "is frozen: nothing in it changes")
     return None
 
 
@@ -93,10 +94,6 @@ def _is_frozen(seen: Measures, limit_s: float) -> bool:
 def damaged(words: str) -> Flaw:
     """A picture that the decoder could not decode; `words` say what it complained of."""
     return Flaw(Reason.DAMAGED_PICTURE, "damaged", f"is damaged: {words}")
-
-
-def _bad(kind: str, words: str) -> Flaw:
-    return Flaw(Reason.BAD_PICTURE, kind, words)
 
 
 @dataclass(frozen=True)

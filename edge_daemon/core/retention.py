@@ -8,8 +8,7 @@ from edge_daemon.core import selection
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef
 
-CONFIRMED = 2
-"""Of each name: the one confirmed last, and the one that a rollback from it goes to."""
+CONFIRMED = 2  # of each name: the one confirmed last, and the one that a rollback goes to
 
 
 def kept(state: State) -> frozenset[BundleRef]:

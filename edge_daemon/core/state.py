@@ -27,8 +27,7 @@ from edge_daemon.core.values import (
 )
 from edge_daemon.core.verbs import Verb
 
-TRIES = 3
-"""Starts that a version on trial gets before it is abandoned."""
+TRIES = 3  # starts that a version on trial gets before it is abandoned
 
 
 @dataclass(frozen=True)

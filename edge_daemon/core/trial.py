@@ -13,8 +13,7 @@ from enum import Enum
 from edge_daemon.core.shares import Shift
 from edge_daemon.core.values import Counts, Latency
 
-MIN_COMPARED = 100
-"""Frames on either side before latencies or detections are compared."""
+MIN_COMPARED = 100  # frames on either side before latencies or detections are compared
 
 TAIL_EXCESS_MS = 20.0
 """A slower tail alone counts only beyond this, and only if it is seen twice: other programs of the

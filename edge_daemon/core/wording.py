@@ -7,10 +7,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-MESSAGE = 400
-"""Characters of one message."""
-LABEL = 40
-"""Characters of one name within a message."""
+MESSAGE = 400  # characters of one message
+LABEL = 40  # characters of one name within a message
 
 _MOST = 4
 _PATH = re.compile(r"(?<![\w.])/+(?=\S)(?:[^\s/'\"(),:;]+/+)*")

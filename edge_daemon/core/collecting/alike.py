@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from edge_daemon.core.golden import iou
 from edge_daemon.core.values import Box
 
-REMEMBERED = 500
-"""Pictures that a new one is compared with."""
-
-SAME_PLACE = 0.7
-"""IoU from which two boxes lie at the same place."""
+REMEMBERED = 500  # pictures that a new one is compared with
+SAME_PLACE = 0.7  # IoU from which two boxes lie at the same place
 
 
 @dataclass(frozen=True)

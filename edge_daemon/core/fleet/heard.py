@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from edge_daemon.core.fleet.campaign import MOST_WAVES, Campaign
 
-PAUSERS = ("ops", "evaluator", "andon")
-"""Who may pause a campaign, and end their own pause."""
-MOST_WHY = 300
+PAUSERS = ("ops", "evaluator", "andon")  # who may pause a campaign, and end their own pause
+MOST_WHY = 300  # characters
+MOST_STOPS = 16  # who stopped it is kept of so many; that it is stopped, of any
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,6 @@ class Heard:
         return max(
             (k for k in self.opened if k in known and now_utc >= campaign.earliest(k)), default=-1
         )
-
-
-MOST_STOPS = 16
-"""Who stopped it is kept of so many; that it is stopped, of any."""
 
 
 def hear(heard: Heard, message: Opened | Paused | Stopped) -> Heard:

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-SILENT_AFTER = 3
-"""Reports that do not come, after which a station is silent."""
+SILENT_AFTER = 3  # reports that do not come, after which a station is silent
 
 
 class Phase(str, Enum):

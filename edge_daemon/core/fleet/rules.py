@@ -26,10 +26,8 @@ from edge_daemon.core.wording import listed
 
 FAILED = (Phase.REFUSED, Phase.ROLLED_BACK)
 SETTLED = (Phase.CONFIRMED, *FAILED, Phase.HELD, Phase.EXCLUDED)
-LEAST_FAILED = 2
-"""One station that fails may be that station."""
-LEAST_FRAMES = 1000
-"""Before a share of frames without a verdict is looked at."""
+LEAST_FAILED = 2  # one station that fails may be that station
+LEAST_FRAMES = 1000  # before a share of frames without a verdict is looked at
 
 
 @dataclass(frozen=True)

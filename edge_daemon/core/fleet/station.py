@@ -19,13 +19,11 @@ from edge_daemon.core.values import BundleRef, Status
 from edge_daemon.core.verbs import Verb
 from edge_daemon.core.wording import duration
 
-MOST_HEARD = 64
-"""Campaigns whose messages are kept; the station's own is always one of them."""
+MOST_HEARD = 64  # campaigns whose messages are kept; the station's own is always one of them
 MOST_TRIES = 5
 EXPIRED = "it has expired, by this station's clock"
 BETWEEN_ORDERS = "between_orders"
-ABORT = "-abort"
-"""What the id of an abort ends with, after that of the rollout."""
+ABORT = "-abort"  # what the id of an abort ends with, after that of the rollout
 
 
 @dataclass(frozen=True)

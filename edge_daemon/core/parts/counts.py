@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.core.values import Assignment, Verdict
 
-MOST_WORDS = 256
-"""Causes that are counted by name; of more, the rest is counted together."""
+MOST_WORDS = 256  # causes that are counted by name; of more, the rest is counted together
 OTHERS = "…"
 
 

@@ -9,8 +9,7 @@ from edge_daemon.core.recipe import broken_rules
 from edge_daemon.core.values import Box, Detection, Recipe, Size, Verdict
 from edge_daemon.core.zones import Zone
 
-MOST_OBJECTS = 256
-"""Parts of one frame; of more, the surest are taken."""
+MOST_OBJECTS = 256  # parts of one frame; of more, the surest are taken
 
 
 @dataclass(frozen=True)
