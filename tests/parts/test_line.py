@@ -156,6 +156,25 @@ def test_results_outlive_a_disk_that_is_full_for_a_while() -> None:
     assert station.line.lost == 0
 
 
+def test_a_disk_that_stays_full_costs_the_oldest_results_and_no_more_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was given up is counted, and said to people."""
+    monkeypatch.setattr(room, "MOST_KEPT", 3)
+    station = Station(PartRules())
+    station.broken = 1 << 30
+    station.line.start(station)
+    for number in range(10):
+        station.judge(number, station.capture(number))
+    station.until(lambda: station.line.lost == 7)
+    station.broken = 0
+    station.line.stop()
+    assert [each.part for each in station.told] == [7, 8, 9]
+    assert station.line.problems() == (
+        "7 results of parts were given up: they could not be written",
+    )
+
+
 def test_what_the_queue_has_no_room_for_is_counted_and_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -166,6 +185,7 @@ def test_what_the_queue_has_no_room_for_is_counted_and_told(
     for number in range(10):
         station.judge(number, at[number])  # no room: the thread was not started yet
     assert station.line.missed == 10
+    assert "10 captures, verdicts or triggers came too fast" in station.line.problems()[0]
     station.line.start(station)
     station.until(lambda: station.line.waiting == 0)
     station.judge(10, station.capture(10))

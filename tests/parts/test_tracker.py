@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from edge_daemon.core.parts.values import Seen
 from edge_daemon.core.recipe import broken_rules
 from edge_daemon.core.values import Box, Detection, Recipe, Rule, Verdict
 from edge_daemon.core.zones import Zone
+from edge_daemon.errors import BoxError
 from edge_daemon.parts import tracker
 from edge_daemon.parts.tracker import MOST_MISSES, MOST_TRACKS, Tracker
 
@@ -299,6 +301,14 @@ def test_pairs_found_one_by_one_are_those_of_the_solver(
             belt.run(things, frames, trembles=3.0, missed=0.1)
     assert belts[0].seen == belts[1].seen
     assert belts[0].left == belts[1].left
+
+
+def test_without_scipy_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a station that follows objects needs it."""
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(BoxError, match="is not installed") as failed:
+        Tracker(None)
+    assert failed.value.hint == "Install it: pip install 'edge-daemon[tracks]'."
 
 
 def test_memory_is_bounded() -> None:
