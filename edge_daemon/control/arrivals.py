@@ -89,12 +89,11 @@ class Stop:
 
 Arrival = Union[
     RequestArrived,
-    OrderArrived,
     Crossed,
     StandbyTookOver,
     Noticed,
     QuarantineOrdered,
     Event,
     Call,
-    Stop,
 ]
+"""What is taken one at a time; orders come together."""
