@@ -13,19 +13,18 @@ from edge_daemon.core.recipe import kept_rules
 from edge_daemon.core.shares import Shift, compare
 from edge_daemon.core.state import Kind, Operation, State
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import BundleRef, Counts, Instant, Recipe, StoredBundle
+from edge_daemon.core.values import BundleRef, Instant, Recipe, StoredBundle
 from edge_daemon.host.audit import Anchor
-from edge_daemon.messaging import payloads
 from edge_daemon.messaging.field_types import CAUSES, AuditHead
 from edge_daemon.messaging.payloads import (
     CheckLine,
     FoundObjects,
-    FrameCounts,
     GateRun,
     LatencyAround,
     Receipt,
     Stages,
     check_lines,
+    frame_counts,
 )
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.slots.active import Crossed
@@ -65,7 +64,7 @@ class Receipts:
         self._audit_head = audit_head
         self._recipe_of = recipe_of
         self._line = line
-        self._dossier_of = proof_of
+        self._proof_of = proof_of
         self._swaps: dict[str, _Swap] = {}
         self._usual = line.mark()  # a moment some seconds ago: `before` is measured from it
         self._usual_next = self._usual
@@ -105,7 +104,7 @@ class Receipts:
     def checks(self, swap_id: str) -> tuple[CheckLine, ...]:
         """The gate's report on the bundle of a swap, as far as it has got."""
         swap = self._swaps.get(swap_id)
-        gate_proof = self._dossier_of(swap.op.target) if swap else None
+        gate_proof = self._proof_of(swap.op.target) if swap else None
         return check_lines(gate_proof.checks) if gate_proof else ()
 
     def finished(self, swap_id: str) -> Receipt | None:
@@ -124,7 +123,7 @@ class Receipts:
         latency = swap.receipt.latency_ms
         swap.receipt = msgspec.structs.replace(
             swap.receipt,
-            frames=_counts(self._line.since(swap.accepted_mark).counts),
+            frames=frame_counts(self._line.since(swap.accepted_mark).counts),
             latency_ms=LatencyAround(
                 latency.before_p99, latency.during_p99, _rounded(after.frame_ms.p99)
             ),
@@ -176,7 +175,7 @@ class Receipts:
     def _write(self, swap: _Swap) -> Receipt:
         op, crossed = swap.op, swap.crossed
         request = op.request
-        gate_proof = self._dossier_of(op.target)
+        gate_proof = self._proof_of(op.target)
         during = self._line.since(swap.accepted_mark)
         # A bundle that was resident already needed none of them now.
         stages = gate_proof.stages_ms if gate_proof and gate_proof.swap_id == op.swap_id else {}
@@ -185,7 +184,7 @@ class Receipts:
             request_id=request.id if request else None,
             verb=request.verb.value if request else CAUSES[op.kind],
             boot=self._boot,
-            from_=_text(swap.left.ref if swap.left else None),
+            from_=str(swap.left.ref) if swap.left else None,
             to=str(op.target.ref),
             sha256=op.target.sha256,
             by=swap.by,
@@ -194,8 +193,8 @@ class Receipts:
             cutover_frame=crossed.frame if crossed else None,
             cutover_at=iso_utc(crossed.utc) if crossed else None,
             pause_ms=round(crossed.pause_ms, 3) if crossed else None,
-            stages_ms=Stages(**{k: v for k, v in stages.items() if k in _STAGES}),
-            frames=_counts(during.counts),
+            stages_ms=Stages(**stages),
+            frames=frame_counts(during.counts),
             latency_ms=LatencyAround(
                 _rounded(swap.before.frame_ms.p99), _rounded(during.frame_ms.p99)
             ),
@@ -215,9 +214,6 @@ class Receipts:
         return AuditHead(head.seq, head.hash)
 
 
-_STAGES = frozenset({"verify", "load", "warm", "gate"})
-
-
 def _gate_of(gate_proof: GateProof | None) -> GateRun | msgspec.UnsetType:
     """The gate run that a spot proof relies on; otherwise its own checks are in the receipt."""
     relied_on = gate_proof.relied_on if gate_proof else None
@@ -235,19 +231,6 @@ def _golden_of(
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
-
-
-def _counts(counts: Counts) -> FrameCounts:
-    return FrameCounts(counts.captured, counts.inspected, counts.dropped, counts.uninspected)
-
-
-def _text(ref: BundleRef | None) -> str | None:
-    return None if ref is None else str(ref)
-
-
-def encoded(receipt: Receipt) -> bytes:
-    """The receipt as JSON, for the journal."""
-    return payloads.encode(receipt)
 
 
 def by_whom(op: Operation, state: State) -> str:

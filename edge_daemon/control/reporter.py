@@ -22,17 +22,17 @@ from edge_daemon.messaging.payloads import (
     AvailableModel,
     CameraStatus,
     ErrorLine,
-    FrameCounts,
     Health,
     Info,
     ModelAvailable,
     ModelState,
+    frame_counts,
     latency_line,
 )
 from edge_daemon.messaging.shorten import shortened
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
-from edge_daemon.models.store import Offer, Problem, Store
+from edge_daemon.models.store import Offer, Store
 
 HEALTH_S = 10.0
 """Between two health messages while nothing changes."""
@@ -69,36 +69,32 @@ class Reporter:
         """As it stands on `model/state`."""
         self._api = api
         self._lock = threading.Lock()
-        self._said: dict[str, bytes] = {}
+        """Held while something is published: nothing newer is overtaken."""
+        self._said = {
+            topics.info: payloads.encode(info),
+            topics.model_state: payloads.encode(self.model_state),
+        }
         self._health_at = float("-inf")
         self._problems: tuple[str, ...] = ()
 
     def online(self) -> None:
         """A broker accepted our connection: it may have forgotten everything."""
-        self._publish(self._topics.info, payloads.encode(self._info))
-        self._publish(self._topics.model_state, payloads.encode(self.model_state))
         with self._lock:
-            said = dict(self._said)
-        for topic, body in said.items():
-            self._publish(topic, body)
-        if self._api:
-            self._publish(self._topics.info_api, self._api)
+            for topic, body in self._said.items():
+                self._publish(topic, body)
+            if self._api:
+                self._publish(self._topics.info_api, self._api)
 
     def said(self) -> dict[str, bytes]:
         """What is retained now, by the topic below the root."""
         below = len(self._topics.root) + 1
         with self._lock:
-            said = {topic[below:]: body for topic, body in self._said.items()}
-        said[self._topics.info[below:]] = payloads.encode(self._info)
-        said[self._topics.model_state[below:]] = payloads.encode(self.model_state)
-        return said
+            return {topic[below:]: body for topic, body in self._said.items()}
 
     def model(self, state: State) -> None:
         """The planner's state has changed."""
-        shown = model_state(state)
-        if shown != self.model_state:
-            self.model_state = shown
-            self._publish(self._topics.model_state, payloads.encode(shown))
+        self.model_state = model_state(state)
+        self._say(self._topics.model_state, payloads.encode(self.model_state))
 
     @property
     def rollout_state(self) -> bytes:
@@ -139,16 +135,13 @@ class Reporter:
         if not due:
             return
         self._health_at, self._problems = now.at, vitals.problems
-        counts = vitals.counts
         message = Health(
             state="degraded" if vitals.problems else "good",
             time=iso_utc(now.utc),
             boot=boot,
             uptime_s=round(up_s, 1),
             problems=vitals.problems,
-            frames=FrameCounts(
-                counts.captured, counts.inspected, counts.dropped, counts.uninspected
-            ),
+            frames=frame_counts(vitals.counts),
             latency_ms=latency_line(vitals.latency),
             results_lost=vitals.results_lost,
             outbox_depth=vitals.outbox_depth,
@@ -158,10 +151,9 @@ class Reporter:
 
     def _say(self, topic: str, body: bytes) -> None:
         with self._lock:
-            if self._said.get(topic) == body:
-                return
-            self._said[topic] = body
-        self._publish(topic, body)
+            if self._said.get(topic) != body:
+                self._said[topic] = body
+                self._publish(topic, body)
 
     def _publish(self, topic: str, body: bytes) -> None:
         self._carrier.publish(topic, body, qos=1, retain=True)
@@ -180,12 +172,6 @@ def stock(offer: Offer) -> StoreChanged:
     return StoreChanged(offer.known, refused, offer.below)
 
 
-def _of_place(problem: Problem) -> str:
-    """The message, with the place if it does not name it."""
-    message = problem.error.message
-    return message if problem.place in message else f"{problem.place}: {message}"
-
-
 def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
     """The store's offer as the wire names it."""
     lines = []
@@ -200,15 +186,12 @@ def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
                 state.quarantine_reason(known.ref),
             )
         )
-    refused = tuple(
-        ErrorLine(
-            problem.error.code.value,
-            public(_of_place(problem)),
-            public(problem.error.hint),
-        )
-        for problem in offer.problems
-    )
-    return ModelAvailable(tuple(lines), refused)
+    refused = []
+    for problem in offer.problems:
+        error, place = problem.error, problem.place
+        message = error.message if place in error.message else f"{place}: {error.message}"
+        refused.append(ErrorLine(error.code.value, public(message), public(error.hint)))
+    return ModelAvailable(tuple(lines), tuple(refused))
 
 
 VERBS = tuple(verb.value for verb in Verb)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from msgspec import UNSET, UnsetType
 
 from edge_daemon.core import tuning
@@ -18,14 +20,16 @@ from edge_daemon.messaging.payloads import (
 )
 from edge_daemon.messaging.times import iso_utc
 
+_Line = TypeVar("_Line", bound=PreparedModel)
+
 
 def model_state(state: State) -> ModelState:
     """The retained state; times are when each bundle took its role."""
     durable = state.durable
     return ModelState(
         active=_active(state),
-        candidate=_candidate(state),
-        prepared=_prepared(state),
+        candidate=_standing_by(state, Role.CANDIDATE, CandidateModel) or UNSET,
+        prepared=_standing_by(state, Role.PREPARED, PreparedModel),
         previous=_previous(state),
         selected=dict(durable.selected),
         product=durable.product,
@@ -52,18 +56,11 @@ def _tuned(state: State, known: StoredBundle) -> TunedLine | UnsetType:
     return TunedLine(dict(held.changes), held.by, held.reason, iso_utc(held.since_utc))
 
 
-def _candidate(state: State) -> CandidateModel | UnsetType:
-    slot = slot_of(state, Role.CANDIDATE)
-    if slot is None or (known := slot.bundle) is None:
-        return UNSET
-    return CandidateModel(str(known.ref), known.sha256, slot.name, iso_utc(slot.since_utc))
-
-
-def _prepared(state: State) -> PreparedModel | None:
-    slot = slot_of(state, Role.PREPARED)
+def _standing_by(state: State, role: Role, line: type[_Line]) -> _Line | None:
+    slot = slot_of(state, role)
     if slot is None or (known := slot.bundle) is None:
         return None
-    return PreparedModel(str(known.ref), known.sha256, slot.name, iso_utc(slot.since_utc))
+    return line(str(known.ref), known.sha256, slot.name, iso_utc(slot.since_utc))
 
 
 def _previous(state: State) -> PreviousModel | None:
