@@ -147,7 +147,7 @@ class LocalSocket:
                 self._stopping.wait(0.1)
         for client in tuple(self._clients):
             self._part(client)
-        for sock in (self._server, self._wake_r):
+        for sock in (self._server, self._wake_r, self._wake_w):
             if sock is not None:
                 sock.close()
         self._selector.close()
@@ -202,6 +202,8 @@ class LocalSocket:
             read = b""
         if not read:
             self._part(client)
+            return
+        if client.is_leaving:  # what it sends after its fault is not kept
             return
         client.read += read
         client.heard_at = self._clock.now().at
