@@ -129,7 +129,7 @@ def kept_counts(body: bytes | None) -> Counts | None:
     """The same once more; None where there are none, or none that can be read."""
     try:
         return None if body is None else msgspec.json.decode(body, type=Counts)
-    except msgspec.MsgspecError:
+    except ValueError:
         return None
 
 
