@@ -121,6 +121,8 @@ slots: {isolation: proces}
         ("models: {trust: {required: true}}", "models.trust", "public_keys"),
         ("mqtt: {root: a/+/b}", "mqtt.root", "without + and #"),
         ("mqtt: {root: /a}", "mqtt.root", "no empty level"),
+        ("mqtt: {root: a//b}", "mqtt.root", "no empty level"),
+        ("mqtt: {root: $SYS/a}", "mqtt.root", "no $ at its start"),
         ("mqtt: {protocol: 3.1}", "mqtt.protocol", "5 or 3.1.1"),
         ("mqtt: {password_file: x}", "mqtt", "username"),
         ("mqtt: {tls: {certificate: x}}", "mqtt.tls", "together"),

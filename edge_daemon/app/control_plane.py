@@ -36,7 +36,6 @@ from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.lineage import LineageBook
 from edge_daemon.control.mailbox import Mailbox
-from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_handler import OrderHandler
 from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
@@ -52,6 +51,7 @@ from edge_daemon.control.rollout_tools import (
     PairRetention,
 )
 from edge_daemon.control.rows import Rows
+from edge_daemon.control.store_scan import Newcomers, StoreScan
 from edge_daemon.control.trial_watch import limits_of
 from edge_daemon.control.trigger_handler import TriggerHandler
 from edge_daemon.core import tuning
@@ -116,7 +116,7 @@ class ControlPlane:
             resources.store, quota_bytes, mailbox, self.driver, self.recorder
         )
         self._watch = StoreWatch(resources.store, self._store_changed)
-        self.hear: Callable[[Incoming], None] = Incoming.done_with
+        self.hear: Callable[[Incoming], None] = lambda incoming: incoming.done()
 
     # ------------------------------------------------------------------ building
 
@@ -165,8 +165,11 @@ class ControlPlane:
             receipts=receipts,
             clock=resources.clock,
             orders=self.orders,
-            newcomers=Newcomers(settings.models.store, resources.clock),
-            look_again=lambda: stock(resources.store.offer()),
+            store_scan=StoreScan(
+                Newcomers(settings.models.store, resources.clock),
+                lambda: stock(resources.store.offer()),
+                self.mailbox.call,
+            ),
             publish=self.reporter.model,
             take_snapshot=snapshots.take,
             foretell=Forecasts(journal, self.mailbox.put, lambda: resources.clock.now().utc).make,

@@ -24,8 +24,9 @@ from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging.answer import Answer, accepted, kept, outcome, refused
 from edge_daemon.messaging.asks import number_of_part
 from edge_daemon.messaging.feedback import MAX_BYTES, FeedbackMessage, read_feedback
-from edge_daemon.messaging.inbox import RefusedRequest, has_own_id
+from edge_daemon.messaging.inbox import RefusedRequest, has_own_id, refuse_large
 from edge_daemon.messaging.messages import Carrier, Incoming, respond
+from edge_daemon.messaging.payloads import Outcome
 
 _VERB = Verb.FEEDBACK.value
 _NAMED = 8
@@ -74,11 +75,7 @@ class FeedbackHandler:
         request_id = fresh_id = uuid.uuid4().hex
         journal, rest = self._tools.journal, (incoming, label)
         try:
-            if len(incoming.payload) > MAX_BYTES:
-                raise SenderError(
-                    f"The feedback has {len(incoming.payload)} bytes.",
-                    hint=f"Send at most {MAX_BYTES}.",
-                )
+            refuse_large(incoming, "feedback", MAX_BYTES)
             words = read_feedback(incoming, fresh_id, journal.newest_utc)
             request_id = words.request.id
             row = journal.find_request(request_id)
@@ -91,8 +88,7 @@ class FeedbackHandler:
             else:  # libraries count Correlation Data from 1 at each start
                 self._note(replace(words, request=replace(words.request, id=fresh_id)), *rest)
         except EdgeDaemonError as error:
-            named = error.request_id if isinstance(error, RefusedRequest) else request_id
-            self._answer(incoming, refused(named or request_id, error))
+            self._refuse(incoming, request_id, error)
         finally:
             incoming.done()
 
@@ -126,8 +122,7 @@ class FeedbackHandler:
                 code=Code.PRECONDITION_FAILED,
             )
         except EdgeDaemonError as error:
-            named = error.request_id if isinstance(error, RefusedRequest) else request_id
-            self._answer(incoming, refused(named or request_id, error))
+            self._refuse(incoming, request_id, error)
         finally:
             incoming.done()
 
@@ -204,6 +199,10 @@ class FeedbackHandler:
         if verified:
             self._tools.metrics.precision(confirmed / verified)
 
+    def _refuse(self, incoming: Incoming, request_id: str, error: EdgeDaemonError) -> None:
+        named = error.request_id if isinstance(error, RefusedRequest) else request_id
+        self._answer(incoming, refused(named, error))
+
     def _answer(self, incoming: Incoming, answer: Answer) -> None:
         respond(self._tools.carrier, _VERB, answer, incoming.ways_back)
 
@@ -225,7 +224,7 @@ def _answer_of(request_id: str, noted: int, unknown: Sequence[str]) -> Answer:
         return outcome(request_id, Status.REJECTED, refusal=refusal)
     parts = "1 part" if noted == 1 else f"{noted} parts"
     detail = f"Noted: {parts}." + (f" Not known: {named}." if unknown else "")
-    return outcome(request_id, Status.SUCCEEDED, detail=detail)
+    return Answer(request_id, Outcome(request_id, Status.SUCCEEDED.value, detail=detail))
 
 
 def _row(request: str, utc: float, word: Feedback, part: Part) -> FeedbackRow:

@@ -14,32 +14,21 @@ import structlog
 
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.log_throttle import LogThrottle
-from edge_daemon.control.receipts import Receipts, encoded
+from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.refusals import RefusalReport
 from edge_daemon.control.rows import Rows, request_facts
 from edge_daemon.control.unit_of_work import NOTHING, UnitOfWork
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.core.job_orders import JobOrder
 from edge_daemon.core.records import Announce, Record, Reply
-from edge_daemon.core.values import (
-    BundleRef,
-    Instant,
-    Status,
-)
+from edge_daemon.core.values import BundleRef, Instant, Status
 from edge_daemon.errors import Code, StateError
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.journal_orders import ProductRow, TopicRow
 from edge_daemon.host.journal_rows import OutcomeRow, ReceiptRow
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging import payloads
-from edge_daemon.messaging.answer import (
-    FINAL,
-    OfRollout,
-    TakeAnswer,
-    accepted,
-    outcome,
-    progress,
-)
+from edge_daemon.messaging.answer import FINAL, TakeAnswer, accepted, outcome, progress
 from edge_daemon.messaging.messages import Carrier, Incoming, ReplyRoutes, ReplyTo, respond
 from edge_daemon.messaging.payloads import Receipt
 
@@ -206,9 +195,14 @@ class Recorder:
         """Record the outcome: for the sender, for repeats, and for the audit trail."""
         request, status, refusal = reply.request, reply.status, reply.refusal
         receipt = self._receipts.finished(reply.swap_id) if reply.swap_id else None
-        shown = receipt if status is Status.SUCCEEDED else None
-        of = OfRollout(reply.rollout, reply.forecast)
-        answer = outcome(request.id, status, receipt=shown, refusal=refusal, rollout=of)
+        answer = outcome(
+            request.id,
+            status,
+            receipt=receipt if status is Status.SUCCEEDED else None,
+            refusal=refusal,
+            rollout=reply.rollout,
+            forecast=reply.forecast,
+        )
         verb, ways = request.verb.value, self._open.get(request.id, ReplyRoutes())
         unit.outcomes.append(self._rows.outcome(reply, answer))
         unit.outbox += self._rows.answers(verb, answer, ways.reply_to)
@@ -253,7 +247,7 @@ class Recorder:
     def _announce(self, unit: UnitOfWork, record: Announce, now: Instant) -> None:
         """Record an event, with its receipt if it has one."""
         receipt = self._receipt_of(record)
-        body = encoded(receipt) if receipt is not None else None
+        body = payloads.encode(receipt) if receipt is not None else None
         if body is not None:
             unit.receipts.append(ReceiptRow(record.swap_id, now.utc, body))
         model = str(record.model) if record.model else None

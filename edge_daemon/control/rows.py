@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping
 
-from edge_daemon.control.outbox import response_rows
+from edge_daemon.control.outbox import row_properties
 from edge_daemon.control.repeats import encode
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.records import Reply
@@ -19,6 +19,7 @@ from edge_daemon.host.journal_notices import NoticeRow
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import ReplyTo
+from edge_daemon.messaging.mqtt import response_addresses
 from edge_daemon.messaging.payloads import Event as EventMessage
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
@@ -52,11 +53,11 @@ class Rows:
         """The outcome, for a repeat of the request."""
         return OutcomeRow(answer.id, reply.status.value, answer.body, reply.swap_id or None)
 
-    def answers(self, verb: str, answer: Answer, reply_to: ReplyTo | None) -> tuple[OutboxRow, ...]:
+    def answers(self, verb: str, answer: Answer, reply_to: ReplyTo) -> tuple[OutboxRow, ...]:
         """The answer to `response/<verb>`, and to the sender's own address."""
         return tuple(
-            OutboxRow(topic, answer.body, properties=properties, is_outcome=True)
-            for topic, properties in response_rows(self._topics, verb, reply_to)
+            OutboxRow(topic, answer.body, properties=row_properties(correlation), is_outcome=True)
+            for topic, correlation in response_addresses(self._topics, verb, reply_to)
         )
 
     def event(self, kind: EventName, **fields: object) -> OutboxRow:

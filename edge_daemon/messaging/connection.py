@@ -199,7 +199,7 @@ class Connection:
             self._client.socket().shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
         self._sending.close()
         release(self._client)
-        self._client.is_full = _never
+        self._client.is_full = lambda: False  # what still comes is not left in the connection
 
     def publish(self, message: Outgoing) -> Sent | None:
         """Hand over without waiting; None if there is no room."""
@@ -275,7 +275,8 @@ class Connection:
 
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         received = self._clock.now()
-        done = self._unacknowledged.add(message.mid) if message.qos else _nothing
+        # QoS 0 needs no acknowledgement.
+        done = self._unacknowledged.add(message.mid) if message.qos else lambda: None
         with _messages.turn(mid=message.mid) as attempt:
             properties = message.properties
             numbers = getattr(properties, "SubscriptionIdentifier", ())
@@ -288,11 +289,7 @@ class Connection:
                 correlation=getattr(properties, "CorrelationData", None),
                 message_expiry_s=getattr(properties, "MessageExpiryInterval", None),
                 done=done,
-                stored=self._subscription.is_stored(
-                    message.topic,
-                    numbers,
-                    retain=message.retain,
-                ),
+                stored=self._subscription.is_stored(message.topic, numbers, retain=message.retain),
                 waited=self._subscription.has_waited(numbers),
             )
             self._dispatch(incoming)
@@ -324,9 +321,9 @@ class Connection:
     def _dispatch(self, incoming: Incoming) -> None:
         topics = self._spec.topics
         verb = topics.verb_of(incoming.topic)
-        is_cut = self._client.packet_bytes > MAX_PACKET_BYTES
+        size_bytes = self._client.packet_bytes
+        is_cut = size_bytes > MAX_PACKET_BYTES
         if is_cut:
-            size_bytes = self._client.packet_bytes
             _log.error("message_not_read", topic=incoming.topic[:200], size_bytes=size_bytes)
         if verb is not None:  # one that is cut is refused for its size, and answered
             self._handlers.on_request(verb, incoming)
@@ -358,12 +355,3 @@ def _acknowledging(client: paho.Client, ended: threading.Event) -> Callable[[int
             client.ack(mid, 1)
 
     return acknowledge
-
-
-def _never() -> bool:
-    """Nothing that comes on a connection that is over is left in it."""
-    return False
-
-
-def _nothing() -> None:
-    """QoS 0 needs no acknowledgement."""

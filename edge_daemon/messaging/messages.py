@@ -91,10 +91,6 @@ class Incoming:
     content: Mapping[str, Any] | Request | None = None
     reply: TakeAnswer = nobody
 
-    def done_with(self) -> None:
-        """The broker may forget it."""
-        self.done()
-
     @property
     def reply_to(self) -> ReplyTo:
         return ReplyTo(self.response_topic, self.correlation)
@@ -141,7 +137,7 @@ class Carrier(Protocol):
         """Hand over without waiting; None where it was not taken (offline, or no room)."""
         ...
 
-    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
+    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo) -> None:
         """Answer on `response/<verb>` and at the sender's own address."""
         ...
 
@@ -165,4 +161,4 @@ class Handlers:
     on_request: Callable[[str, Incoming], None]
     on_order: Callable[[int, Incoming], None]
     on_online: Callable[[], None] = _nothing
-    on_fleet: Callable[[Incoming], None] = Incoming.done_with
+    on_fleet: Callable[[Incoming], None] = lambda incoming: incoming.done()

@@ -109,7 +109,7 @@ class Session:
         """The bytes of payload that the broker is likely to take on this topic."""
         return self._memory.ceiling.aim_bytes - Outgoing(topic, b"", 1, False, None).size_bytes
 
-    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
+    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo) -> None:
         """Answer on `response/<verb>`, and at the sender's Response Topic where it gave one."""
         for topic, correlation in response_addresses(self._spec.topics, verb, reply_to):
             self.publish(topic, payload, qos=1, correlation=correlation)
@@ -175,12 +175,10 @@ class Session:
 
 
 def response_addresses(
-    topics: Topics, verb: str, reply_to: ReplyTo | None
+    topics: Topics, verb: str, reply_to: ReplyTo
 ) -> tuple[tuple[str, bytes | None], ...]:
     """Every (topic, Correlation Data) that an answer to `verb` goes to."""
-    fixed = topics.response(verb)
-    correlation = reply_to.correlation if reply_to else None
-    asked = reply_to.response_topic if reply_to else None
+    fixed, asked = topics.response(verb), reply_to.response_topic
     if not asked or asked == fixed or not is_publishable(asked):
-        return ((fixed, correlation),)
-    return ((fixed, correlation), (asked, correlation))
+        return ((fixed, reply_to.correlation),)
+    return ((fixed, reply_to.correlation), (asked, reply_to.correlation))
