@@ -39,7 +39,7 @@ def write(tmp_path: Path) -> Write:
 def said(path: Path) -> list[tuple[int, str, str]]:
     return [
         (finding.line, finding.key, f"{finding.message} {finding.hint}".strip())
-        for finding in config.validate(path)
+        for finding in config.examine(path)[1]
     ]
 
 
@@ -107,7 +107,7 @@ slots: {isolation: proces}
             "should be 'process' or 'thread', but it is 'proces' Did you mean process?",
         ),
     ]
-    assert str(config.validate(path)[0]) == (
+    assert str(config.examine(path)[1][0]) == (
         f"{path}:4: camera.polcy: is no known key. Did you mean policy?"
     )
     with pytest.raises(ConfigurationError, match=r"line3-cam1\.yaml:4: camera\.polcy(.|\n)*:7:"):

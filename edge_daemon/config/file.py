@@ -73,13 +73,8 @@ def load(path: Path) -> Settings:
     return settings
 
 
-def validate(path: Path) -> list[Finding]:
-    """Every fault found, in the order of the file's lines; empty when the file is good."""
-    return examine(path)[1]
-
-
 def examine(path: Path) -> tuple[Settings | None, list[Finding]]:
-    """Settings and no findings, or None and at least one finding."""
+    """Settings and no findings, or None and every fault found, in the order of the lines."""
     document = read_document(path)
     if isinstance(document, Finding):
         return None, [document]

@@ -59,8 +59,6 @@ class SftpSettings(Group):
 
     def read_password(self) -> str | None:
         """The password as it stands in its file now; raises ConfigurationError."""
-        if self.password_file is None:
-            return None
         return read_secret(self.password_file, "results.pictures.copy_to_sftp.password_file")
 
 
