@@ -124,5 +124,4 @@ class PicturesSettings(Group):
 
     @property
     def choice(self) -> Choice:
-        """The same as the lane asks it."""
         return Choice(self.ng, self.uninspected, self.ok_share)

@@ -113,7 +113,6 @@ class RolloutsSettings(Group):
 
     @property
     def bounds(self) -> Bounds:
-        """The same for the core."""
         return Bounds(
             self.share,
             self.full,

@@ -182,7 +182,7 @@ class GateRunner:
     def looks(
         self, candidate: Candidate, deadline: Deadline, on_record: Mapping[int, Detected] = NOT_SEEN
     ) -> GoldenLooks:
-        """What both models will see on the golden images; see there."""
+        """What both models will see on the golden images."""
         return GoldenLooks(self._gaps, self._golden_cache, candidate, deadline, on_record)
 
     def beside(

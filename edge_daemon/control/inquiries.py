@@ -88,7 +88,6 @@ class Inquiries:
         return verb in self._answers
 
     def answer(self, question: Question) -> None:
-        """Answer it, now or later; raises EdgeDaemonError where that is impossible."""
         self._answers[question.verb](question)
 
     def _status(self, question: Question) -> None:

@@ -40,7 +40,6 @@ class Mailbox:
             self._changed.notify()
 
     def put_request(self, verb: str, incoming: Incoming) -> None:
-        """A request, unread."""
         self.put(RequestArrived(verb, incoming))
 
     def call(self, work: Callable[[], None]) -> None:

@@ -317,9 +317,8 @@ class Recorder:
 
     def refuse_order(self, told: RefusalReport) -> None:
         """An unreadable order changes nothing, and is reported."""
-        message = told.error if told.count else f"{told.topic}: {told.error}"
         name, code = EventName.ORDER_REFUSED, Code.MALFORMED
-        self._note(UnitOfWork(outbox=[self._rows.event(name, code=code, message=message)]))
+        self._note(UnitOfWork(outbox=[self._rows.event(name, code=code, message=told.message)]))
 
     def note_event(self, noticed: Noticed) -> None:
         """Record something that the box noticed by itself, for `model/event`."""

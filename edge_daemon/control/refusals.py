@@ -37,6 +37,11 @@ class RefusalReport:
     error: str
     count: int | None = None
 
+    @property
+    def message(self) -> str:
+        """For `model/event`; a count names its topics itself."""
+        return self.error if self.count else f"{self.topic}: {self.error}"
+
 
 @dataclass
 class _Topic:

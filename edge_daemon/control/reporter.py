@@ -103,30 +103,24 @@ class Reporter:
             return self._said.get(self._topics.rollout_state, b"")
 
     def camera(self, status: CameraStatus) -> None:
-        """The camera came, went or changed."""
         self._say(self._topics.camera_status, payloads.encode(status))
 
     def available(self, offer: Offer, store: Store, state: State) -> None:
-        """What lies in the store now."""
         body = payloads.encode(available(offer, store, state))
         if len(body) > MOST_OFFER_BYTES:
             body = shortened(body, MOST_OFFER_BYTES) or body
         self._say(self._topics.model_available, body)
 
     def counts(self, body: bytes) -> None:
-        """Parts were counted."""
         self._say(self._topics.counts, body)
 
     def rollout(self, body: bytes) -> None:
-        """A rollout stands otherwise now."""
         self._say(self._topics.rollout_state, body)
 
     def fleet(self, body: bytes) -> None:
-        """What many stations are looked at by."""
         self._say(self._topics.fleet, body)
 
     def receipt(self, body: bytes) -> None:
-        """What shows that the report is true."""
         self._say(self._topics.receipt, body)
 
     def health(self, vitals: Vitals, boot: str, up_s: float, now: Instant) -> None:

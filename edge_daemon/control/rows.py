@@ -76,7 +76,6 @@ class Rows:
         return tuple(NoticeRow(url, utc, body) for url in urls)
 
     def audit(self, kind: str, facts: Mapping[str, object]) -> AuditRow:
-        """One record of the audit trail."""
         body = json.dumps(facts, sort_keys=True).encode()
         return AuditRow(self._clock.now().utc, kind, body)
 

@@ -73,7 +73,6 @@ class Watch:
         return True
 
     def stop(self) -> None:
-        """End the watch and wait for its threads."""
         if self._observer is not None:
             self._observer.stop()
             self._observer.join(5.0)

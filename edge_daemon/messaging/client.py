@@ -118,7 +118,6 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Disconnect properly."""
         with suppress(OSError, ValueError):
             self._client.disconnect()
         self._client.loop_stop()
