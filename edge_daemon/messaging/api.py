@@ -374,14 +374,14 @@ def _plain(node: Any) -> Any:
         return [_plain(entry) for entry in node]
     if not isinstance(node, dict):
         return node
-    kept = {key: _plain(value) for key, value in node.items() if not _is_title(key, value)}
+    kept = {
+        key: _plain(value)
+        for key, value in node.items()
+        if key != "title" or not isinstance(value, str)
+    }
     if "prefixItems" in kept:
         kept["items"] = kept.pop("prefixItems")[0]
     return kept
-
-
-def _is_title(key: str, value: Any) -> bool:
-    return key == "title" and isinstance(value, str)
 
 
 def _reachable(name: str, schemas: Json) -> set[str]:
