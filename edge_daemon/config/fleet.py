@@ -8,14 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from edge_daemon.config.fields import (
-    FilePath,
-    Group,
-    Name,
-    TopicFilter,
-    beside_file,
-    printable,
-)
+from edge_daemon.config.fields import FilePath, Group, Name, TopicFilter, beside_file, printable
 from edge_daemon.config.pictures import WebAddress
 
 BETWEEN_ORDERS = "between_orders"

@@ -80,8 +80,7 @@ class MqttSettings(Group):
     port: int = Field(default=1883, ge=1, le=65_535)
     """TCP port; 1883 plain, 8883 with TLS by custom."""
     protocol: Annotated[
-        Literal[5, 4],
-        WithJsonSchema({"enum": [5, "5", "3.1.1", 4, "4", 311, "311"]}),
+        Literal[5, 4], WithJsonSchema({"enum": [5, "5", "3.1.1", 4, "4", 311, "311"]})
     ] = 5
     """MQTT version: 5, or 3.1.1 (also written 4 or 311) for old brokers."""
     root: TopicName | None = None

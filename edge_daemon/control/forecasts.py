@@ -24,10 +24,7 @@ class Forecasts:
     """Reads the journal on a thread of its own; `put` gets the result."""
 
     def __init__(
-        self,
-        journal: Journal,
-        put: Callable[[ForecastMade], None],
-        now_utc: Callable[[], float],
+        self, journal: Journal, put: Callable[[ForecastMade], None], now_utc: Callable[[], float]
     ) -> None:
         self._journal, self._put, self._now_utc = journal, put, now_utc
 

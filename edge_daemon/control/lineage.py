@@ -41,10 +41,7 @@ class LineageBook:
     """
 
     def __init__(
-        self,
-        journal: Journal,
-        read: Callable[[BundleRef], Manifest],
-        now_utc: Callable[[], float],
+        self, journal: Journal, read: Callable[[BundleRef], Manifest], now_utc: Callable[[], float]
     ) -> None:
         self._journal, self._read, self._now_utc = journal, read, now_utc
         self._lock = threading.Lock()

@@ -6,10 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edge_daemon.control.arrivals import OrderArrived
-from edge_daemon.core.job_orders import (
-    JobOrder,
-    OrderState,
-)
+from edge_daemon.core.job_orders import JobOrder, OrderState
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.orders import OrderReader, Reading, orders_told

@@ -164,12 +164,7 @@ class Receipts:
         whole = len(pairs) == len(old.rules)
         same_part = new.part is not None and new.part == old.part
         return compare(
-            records.before,
-            records.during,
-            pairs,
-            whole=whole,
-            alpha=alpha,
-            same_part=same_part,
+            records.before, records.during, pairs, whole=whole, alpha=alpha, same_part=same_part
         )
 
     def _write(self, swap: _Swap) -> Receipt:
@@ -222,9 +217,7 @@ def _gate_of(gate_proof: GateProof | None) -> GateRun | msgspec.UnsetType:
     return GateRun(iso_utc(relied_on.proven_utc), check_lines(relied_on.checks))
 
 
-def _golden_of(
-    gate_proof: GateProof | None,
-) -> Mapping[str, FoundObjects] | msgspec.UnsetType:
+def _golden_of(gate_proof: GateProof | None) -> Mapping[str, FoundObjects] | msgspec.UnsetType:
     found = found_by_both(gate_proof.golden, gate_proof.recipe) if gate_proof else {}
     return {name: FoundObjects(*counts) for name, counts in found.items()} or msgspec.UNSET
 

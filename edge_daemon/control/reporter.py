@@ -55,13 +55,7 @@ class Vitals:
 class Reporter:
     """Publishes retained state; any thread may call it. `api` is the API document's bytes."""
 
-    def __init__(
-        self,
-        carrier: Carrier,
-        topics: Topics,
-        info: Info,
-        api: bytes = b"",
-    ) -> None:
+    def __init__(self, carrier: Carrier, topics: Topics, info: Info, api: bytes = b"") -> None:
         self._carrier = carrier
         self._topics = topics
         self._info = info

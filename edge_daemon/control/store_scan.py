@@ -90,10 +90,7 @@ class StoreScan:
     """
 
     def __init__(
-        self,
-        newcomers: Newcomers,
-        look: Callable[[], StoreChanged],
-        call: Callable[[Work], None],
+        self, newcomers: Newcomers, look: Callable[[], StoreChanged], call: Callable[[Work], None]
     ) -> None:
         self._newcomers = newcomers
         self._look = look

@@ -18,14 +18,7 @@ from msgspec import UNSET
 from edge_daemon.core.rollout.rates import Forecast
 from edge_daemon.core.values import Refusal, Status
 from edge_daemon.errors import EdgeDaemonError, StateError
-from edge_daemon.messaging.payloads import (
-    Accepted,
-    Outcome,
-    Progress,
-    Receipt,
-    encode,
-    error_line,
-)
+from edge_daemon.messaging.payloads import Accepted, Outcome, Progress, Receipt, encode, error_line
 from edge_daemon.messaging.rollout_payloads import forecast_line
 
 Payload = Union[msgspec.Struct, msgspec.Raw, Mapping[str, Any]]

@@ -37,8 +37,7 @@ _Id = Annotated[
 ]
 _By = Annotated[str, Meta(description="Who asks.", max_length=MAX_TEXT)]
 _Reason = Annotated[
-    str,
-    Meta(description="Why; it stays in the receipt and the audit trail.", max_length=MAX_TEXT),
+    str, Meta(description="Why; it stays in the receipt and the audit trail.", max_length=MAX_TEXT)
 ]
 _Expires = Annotated[
     Time, Meta(description="Too late from then on: `expired`, and nothing is changed.")
@@ -76,7 +75,7 @@ _Plan = Annotated[
     Meta(
         description="The stages and what each needs, as `rollout` in model.yaml has it; "
         "`canary_traffic: 0.1` and `shadow_only: true` are short forms. Without it the model's "
-        "own counts. The station's settings bound it.",
+        "own counts. The station's settings bound it."
     ),
 ]
 _Rollout = Annotated[
@@ -88,8 +87,7 @@ _Rollout = Annotated[
     ),
 ]
 _Boot = Annotated[
-    str,
-    Meta(description="Of which the numbers are; else the newest boot.", max_length=MAX_ID),
+    str, Meta(description="Of which the numbers are; else the newest boot.", max_length=MAX_ID)
 ]
 _Part = Annotated[
     Annotated[int, Meta(ge=0, le=MAX_PART)] | str,
