@@ -18,17 +18,6 @@ from edge_daemon.host.audit import Anchor
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.field_types import AuditHead
 from edge_daemon.messaging.messages import Carrier
-from edge_daemon.messaging.payloads import (
-    AvailableModel,
-    CameraStatus,
-    ErrorLine,
-    Health,
-    Info,
-    ModelAvailable,
-    ModelState,
-    frame_counts,
-    latency_line,
-)
 from edge_daemon.messaging.shorten import shortened
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
@@ -55,11 +44,13 @@ class Vitals:
 class Reporter:
     """Publishes retained state; any thread may call it. `api` is the API document's bytes."""
 
-    def __init__(self, carrier: Carrier, topics: Topics, info: Info, api: bytes = b"") -> None:
+    def __init__(
+        self, carrier: Carrier, topics: Topics, info: payloads.Info, api: bytes = b""
+    ) -> None:
         self._carrier = carrier
         self._topics = topics
         self._info = info
-        self.model_state = ModelState()
+        self.model_state = payloads.ModelState()
         """As it stands on `model/state`."""
         self._api = api
         self._lock = threading.Lock()
@@ -96,7 +87,7 @@ class Reporter:
         with self._lock:
             return self._said.get(self._topics.rollout_state, b"")
 
-    def camera(self, status: CameraStatus) -> None:
+    def camera(self, status: payloads.CameraStatus) -> None:
         self._say(self._topics.camera_status, payloads.encode(status))
 
     def available(self, offer: Offer, store: Store, state: State) -> None:
@@ -123,14 +114,14 @@ class Reporter:
         if not due:
             return
         self._health_at, self._problems = now.at, vitals.problems
-        message = Health(
+        message = payloads.Health(
             state="degraded" if vitals.problems else "good",
             time=iso_utc(now.utc),
             boot=boot,
             uptime_s=round(up_s, 1),
             problems=vitals.problems,
-            frames=frame_counts(vitals.counts),
-            latency_ms=latency_line(vitals.latency),
+            frames=payloads.frame_counts(vitals.counts),
+            latency_ms=payloads.latency_line(vitals.latency),
             results_lost=vitals.results_lost,
             outbox_depth=vitals.outbox_depth,
             audit=AuditHead(vitals.audit.seq, vitals.audit.hash),
@@ -160,13 +151,13 @@ def stock(offer: Offer) -> StoreChanged:
     return StoreChanged(offer.known, refused, offer.below)
 
 
-def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
+def available(offer: Offer, store: Store, state: State) -> payloads.ModelAvailable:
     """The store's offer as the wire names it."""
     lines = []
     for known in offer.known:
         manifest = store.manifest(known.ref)
         lines.append(
-            AvailableModel(
+            payloads.AvailableModel(
                 str(known.ref),
                 known.sha256,
                 manifest.classes,
@@ -178,8 +169,8 @@ def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
     for problem in offer.problems:
         error, place = problem.error, problem.place
         message = error.message if place in error.message else f"{place}: {error.message}"
-        refused.append(ErrorLine(error.code.value, public(message), public(error.hint)))
-    return ModelAvailable(tuple(lines), tuple(refused))
+        refused.append(payloads.ErrorLine(error.code.value, public(message), public(error.hint)))
+    return payloads.ModelAvailable(tuple(lines), tuple(refused))
 
 
 VERBS = tuple(verb.value for verb in Verb)

@@ -10,26 +10,19 @@ from edge_daemon.core import tuning
 from edge_daemon.core.roles import Role, slot_of
 from edge_daemon.core.state import State
 from edge_daemon.core.values import StoredBundle
-from edge_daemon.messaging.payloads import (
-    ActiveModel,
-    CandidateModel,
-    ModelState,
-    PreparedModel,
-    PreviousModel,
-    TunedLine,
-)
+from edge_daemon.messaging import payloads
 from edge_daemon.messaging.times import iso_utc
 
-_Line = TypeVar("_Line", bound=PreparedModel)
+_Line = TypeVar("_Line", bound=payloads.PreparedModel)
 
 
-def model_state(state: State) -> ModelState:
+def model_state(state: State) -> payloads.ModelState:
     """The retained state; times are when each bundle took its role."""
     durable = state.durable
-    return ModelState(
+    return payloads.ModelState(
         active=_active(state),
-        candidate=_standing_by(state, Role.CANDIDATE, CandidateModel) or UNSET,
-        prepared=_standing_by(state, Role.PREPARED, PreparedModel),
+        candidate=_standing_by(state, Role.CANDIDATE, payloads.CandidateModel) or UNSET,
+        prepared=_standing_by(state, Role.PREPARED, payloads.PreparedModel),
         previous=_previous(state),
         selected=dict(durable.selected),
         product=durable.product,
@@ -39,21 +32,21 @@ def model_state(state: State) -> ModelState:
     )
 
 
-def _active(state: State) -> ActiveModel | None:
+def _active(state: State) -> payloads.ActiveModel | None:
     slot = slot_of(state, Role.ACTIVE)
     if slot is None or (known := slot.bundle) is None:
         return None
     since, on_trial = iso_utc(slot.since_utc), state.durable.trial is not None
-    return ActiveModel(
+    return payloads.ActiveModel(
         str(known.ref), known.sha256, slot.name, since, on_trial, _tuned(state, known)
     )
 
 
-def _tuned(state: State, known: StoredBundle) -> TunedLine | UnsetType:
+def _tuned(state: State, known: StoredBundle) -> payloads.TunedLine | UnsetType:
     held = tuning.of(state.durable, known)
     if held is None:
         return UNSET
-    return TunedLine(dict(held.changes), held.by, held.reason, iso_utc(held.since_utc))
+    return payloads.TunedLine(dict(held.changes), held.by, held.reason, iso_utc(held.since_utc))
 
 
 def _standing_by(state: State, role: Role, line: type[_Line]) -> _Line | None:
@@ -63,10 +56,10 @@ def _standing_by(state: State, role: Role, line: type[_Line]) -> _Line | None:
     return line(str(known.ref), known.sha256, slot.name, iso_utc(slot.since_utc))
 
 
-def _previous(state: State) -> PreviousModel | None:
+def _previous(state: State) -> payloads.PreviousModel | None:
     """Without a slot once its slot was given to another bundle."""
     left = state.left
     if left is None or left == state.active_bundle:
         return None
     slot = slot_of(state, Role.PREVIOUS)
-    return PreviousModel(str(left.ref), left.sha256, slot.name if slot else None)
+    return payloads.PreviousModel(str(left.ref), left.sha256, slot.name if slot else None)

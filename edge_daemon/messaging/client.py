@@ -25,7 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_daemon.config import MqttSettings, Settings, load
 from edge_daemon.errors import BoxError, BrokerError
 from edge_daemon.messaging.answer import OUTCOMES
-from edge_daemon.messaging.paho_client import new_client, new_properties, release
+from edge_daemon.messaging.paho_client import new_client, release
 from edge_daemon.messaging.topics import Topics, is_match
 
 CONNECT_S = 5.0
@@ -92,8 +92,12 @@ class Client:
     def __enter__(self) -> Client:
         host, port = self._mqtt.host, self._mqtt.port
         where = f"{host}:{port}"
+        properties: Properties | None = None
+        if self._is_v5:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.ReceiveMaximum = RECEIVE_MAXIMUM
         try:
-            self._client.connect(host, port, keepalive=30, properties=self._properties())
+            self._client.connect(host, port, keepalive=30, properties=properties)
         except (OSError, ValueError) as error:
             raise NoBrokerError(
                 f"No broker answers at {where}: {error}.",
@@ -315,20 +319,8 @@ class Client:
         client.on_publish = self._on_publish
         return client
 
-    def _properties(self) -> Properties | None:
-        if not self._is_v5:
-            return None
-        properties = new_properties(PacketTypes.CONNECT)
-        properties.ReceiveMaximum = RECEIVE_MAXIMUM
-        return properties
-
     def _on_connect(
-        self,
-        client: paho.Client,
-        _: Any,
-        __: paho.ConnectFlags,
-        reason: ReasonCode,
-        ___: Properties | None,
+        self, client: paho.Client, _: Any, __: Any, reason: ReasonCode, *___: object
     ) -> None:
         if reason.is_failure:
             self._refusal = str(reason)
@@ -360,24 +352,19 @@ class Client:
                 self._retained.notify_all()
 
     def _on_subscribe(
-        self,
-        _client: paho.Client,
-        _: Any,
-        mid: int,
-        reasons: list[ReasonCode],
-        ___: Properties | None,
+        self, _client: paho.Client, _: Any, mid: int, reasons: list[ReasonCode], *__: object
     ) -> None:
         failed = [str(reason) for reason in reasons if reason.is_failure]
         self._note_ack("subscribe", mid, failed[0] if failed else "")
 
     def _on_publish(
-        self, _client: paho.Client, _: Any, mid: int, reason: ReasonCode, __: Properties | None
+        self, _client: paho.Client, _: Any, mid: int, reason: ReasonCode, *__: object
     ) -> None:
         said = NOBODY if reason.value == _NO_MATCHING_SUBSCRIBERS else ""
         self._note_ack("publish", mid, str(reason) if reason.is_failure else said)
 
 
-_NO_MATCHING_SUBSCRIBERS = 0x10
+_NO_MATCHING_SUBSCRIBERS = 0x10  # MQTT 5, 3.4.2.1
 NOBODY = "no matching subscribers"
 """What `publish` says where the broker took the message and had nobody to give it to."""
 

@@ -31,8 +31,6 @@ from edge_daemon.messaging.paho_client import (
     MAX_PACKET_BYTES,
     RECEIVE_MAXIMUM,
     BoundedClient,
-    callbacks,
-    new_properties,
     new_station_client,
     release,
 )
@@ -51,6 +49,8 @@ _OVER_A_MESSAGE = frozenset({0x80, 0x82, 0x83, PACKET_TOO_LARGE})
 
 _log = structlog.get_logger(__name__)
 _messages = ErrorBoundary(_log, "message_failed")
+_callbacks = ErrorBoundary(_log, "callback_failed")
+"""Around each other callback: paho's network thread must outlive whatever is raised in it."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Connection:
         settings = self._spec.settings
         try:
             if self._is_v5:
-                properties = new_properties(PacketTypes.CONNECT)
+                properties = Properties(PacketTypes.CONNECT)
                 properties.SessionExpiryInterval = settings.session_expiry_s
                 properties.MaximumPacketSize = MAX_PACKET_BYTES
                 properties.ReceiveMaximum = RECEIVE_MAXIMUM
@@ -218,18 +218,13 @@ class Connection:
     # ----------------------------------------------------------------------- in
 
     def _on_connect(
-        self,
-        client: paho.Client,
-        _: Any,
-        flags: paho.ConnectFlags,
-        reason: ReasonCode,
-        properties: Properties | None,
+        self, client: paho.Client, _: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
         self._network = threading.current_thread()
         if reason.is_failure:
             self._why = f"the broker refused us: {reason}"
             return
-        with callbacks.turn(callback="connect"):
+        with _callbacks.turn(callback="connect"):
             self._memory.ceiling.joined(getattr(properties, "MaximumPacketSize", None))
             self.joined_at = self._clock.now().at
             self._welcomed.set()  # what waited for us comes now, and may be answered
@@ -242,14 +237,9 @@ class Connection:
             log("broker_joined", session_present=flags.session_present)
 
     def _on_subscribe(
-        self,
-        _client: paho.Client,
-        _: Any,
-        __: int,
-        reasons: list[ReasonCode],
-        ___: Properties | None,
+        self, _client: paho.Client, _: Any, __: int, reasons: list[ReasonCode], *___: object
     ) -> None:
-        with callbacks.turn(callback="subscribe"):
+        with _callbacks.turn(callback="subscribe"):
             is_first = not self._subscription.is_confirmed
             for name, error in self._subscription.answered(reasons).items():
                 _log.error("subscription_refused", topic=name, error=error)
@@ -261,12 +251,7 @@ class Connection:
             self._handlers.on_online()
 
     def _on_disconnect(
-        self,
-        _client: paho.Client,
-        _: Any,
-        __: paho.DisconnectFlags,
-        reason: ReasonCode,
-        properties: Properties | None,
+        self, _client: paho.Client, _: Any, __: Any, reason: ReasonCode, properties: Any
     ) -> None:
         self._reason = reason.value
         said = getattr(properties, "ReasonString", "")
