@@ -176,14 +176,9 @@ def _of_all(made: Json) -> Json:
     """The document with what is not one device's: the open root, and what a fleet shares."""
     description = "Below it lie the topics of one device; `mqtt.root` in its settings."
     components = made["components"]
-    made["channels"].update(api_fleet.channels())
-    made["operations"].update(api_fleet.operations())
-    components["messages"].update(api_fleet.messages())
     components["schemas"] = _schemas(*api_fleet.KINDS)
-    components["parameters"] = {
-        "root": {"default": "edge/cam1", "description": description},
-        **api_fleet.parameters(),
-    }
+    components["parameters"] = {"root": {"default": "edge/cam1", "description": description}}
+    api_fleet.add_to(made)
     return made
 
 
