@@ -27,8 +27,8 @@ from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.mailbox import Mailbox, Orders
 from edge_daemon.control.performer import Performer
 from edge_daemon.control.receipts import by_whom
+from edge_daemon.control.rows import UnitOfWork
 from edge_daemon.control.trial_watch import TrialWatch
-from edge_daemon.control.unit_of_work import UnitOfWork
 from edge_daemon.core import selection
 from edge_daemon.core.effects import Effect
 from edge_daemon.core.events import (
