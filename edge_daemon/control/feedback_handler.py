@@ -138,7 +138,7 @@ class FeedbackHandler:
         reply_to = incoming.reply_to
         status = Status.SUCCEEDED if known else Status.REJECTED
         request = RequestRow(
-            words.request.id, _VERB, now.utc, reply_to=reply_to.to_json().encode(), body=words.body
+            words.request.id, _VERB, now.utc, reply_to=reply_to.to_json(), body=words.body
         )
         rows = tuple(_row(words.request.id, now.utc, *pair) for pair in known)
         fresh = [pair for pair in known if not self._is_said(*pair)]

@@ -31,7 +31,7 @@ def is_repeat(row: RequestRow, request: Request, incoming: Incoming) -> bool:
         return False
     if has_own_id(incoming):
         return True
-    first = ReplyTo.from_json(row.reply_to.decode())
+    first = ReplyTo.from_json(row.reply_to)
     soon = 0.0 <= incoming.received.utc - row.received_utc <= CORRELATION_S
     return soon and first.response_topic == incoming.response_topic
 

@@ -46,7 +46,7 @@ class Rows:
             id=request.id,
             verb=request.verb.value,
             received_utc=now.utc,
-            reply_to=reply_to.to_json().encode(),
+            reply_to=reply_to.to_json(),
             body=encode(request),
             swap_id=reply.swap_id or None,
         )

@@ -207,10 +207,9 @@ class LocalSocket:
             return
         client.read += read
         client.heard_at = self._clock.now().at
-        while not client.is_leaving and b"\n" in client.read:
-            line, _, rest = client.read.partition(b"\n")
-            client.read = bytearray(rest)
-            if line.strip():
+        *lines, client.read = client.read.split(b"\n")
+        for line in lines:
+            if line.strip() and not client.is_leaving:
                 self._request(client, bytes(line))
         if len(client.read) > MAX_BYTES:
             error = SenderError(

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+import msgspec
+
 from edge_daemon.core.values import Instant, Request
-from edge_daemon.documents import MALFORMED
 from edge_daemon.messaging.answer import Answer, TakeAnswer, nobody
 
 
@@ -24,20 +25,20 @@ class ReplyTo:
     response_topic: str | None = None
     correlation: bytes | None = None
 
-    def to_json(self) -> str:
+    def to_json(self) -> bytes:
         correlation = None if self.correlation is None else self.correlation.hex()
-        return json.dumps({"topic": self.response_topic, "correlation": correlation})
+        return json.dumps({"topic": self.response_topic, "correlation": correlation}).encode()
 
     @classmethod
-    def from_json(cls, text: str) -> ReplyTo:
-        """Read what `to_json` wrote; raises ValueError for anything else."""
+    def from_json(cls, stored: bytes) -> ReplyTo:
+        """Read what `to_json` wrote; anything else is no address, and `response/<verb>` is left."""
         try:
-            read = json.loads(text or "{}")
+            read = msgspec.json.decode(stored, type=dict[str, str | None])
             correlation = read.get("correlation")
             told = None if correlation is None else bytes.fromhex(correlation)
             return cls(read.get("topic"), told)
-        except MALFORMED as error:
-            raise ValueError("no reply address") from error
+        except ValueError:
+            return cls()
 
 
 MOST_WAITING = 64

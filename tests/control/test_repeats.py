@@ -27,7 +27,7 @@ def came(payload: bytes = WITH_ID, after_s: float = 0.0, **more: Any) -> Incomin
 def row(request: Request = SWAP, incoming: Incoming | None = None) -> RequestRow:
     """What the journal kept of the first one."""
     first = incoming or came()
-    reply_to = first.reply_to.to_json().encode()
+    reply_to = first.reply_to.to_json()
     return RequestRow(request.id, "swap", first.received.utc, "accepted", reply_to, encode(request))
 
 
