@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from edge_daemon import config
 from edge_daemon.cli.main import app
+from edge_daemon.config.fields import is_loopback
 from edge_daemon.core.values import ModelChoice
 from edge_daemon.documents import DocumentError, parse
 from edge_daemon.errors import ConfigurationError
@@ -370,6 +371,18 @@ def test_what_show_prints_may_be_used_as_a_file(write: Write, tmp_path: Path) ->
     assert run("show", "--config", "/nowhere.yaml")[0] == 78
 
 
+@pytest.mark.parametrize(
+    ("host", "is_near"),
+    [
+        *(("localhost", True), ("127.0.0.2", True), ("::1", True)),
+        *(("localhost.example.com", False), ("127.0.0.1.nip.io", False), ("10.0.0.1", False)),
+    ],
+)
+def test_this_machine_is_known_by_its_whole_name(host: str, is_near: bool) -> None:
+    """A password goes in the clear to what only begins like it."""
+    assert is_loopback(host) is is_near
+
+
 # -------------------------------------------------------------------------- what `run` would say
 
 
@@ -380,6 +393,7 @@ def test_what_show_prints_may_be_used_as_a_file(write: Write, tmp_path: Path) ->
         (f"mqtt: {{root: {'线' * 400}}}", "mqtt.root"),
         ('device: "cam1\\n"', "device"),
         (r'orders: [{topic: "mes/\0x", preset: flat}]', "orders[0].topic"),
+        (f"orders: [{{topic: a, fields: {{product: '{'(' * 999}'}}}}]", "orders[0].fields.product"),
         ("orders: [{topic: $share/g/mes/x, preset: flat}]", "orders[0].topic"),
         ("orders: [{topic: $queue/mes/x, preset: flat}]", "orders[0].topic"),
         ("orders: [{topic: $exclusive/mes/x, preset: flat}]", "orders[0].topic"),

@@ -82,7 +82,7 @@ def _fits(pattern: str, text: str) -> bool:
 def _jmespath(expression: str) -> str:
     try:
         jmespath.compile(expression)
-    except jmespath.exceptions.JMESPathError as error:
+    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
         first_line = str(error).splitlines()[0]
         raise ValueError(f"is no JMESPath expression: {first_line}") from None
     return expression

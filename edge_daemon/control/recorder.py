@@ -150,11 +150,10 @@ class Recorder:
 
     def _keep(
         self, unit: UnitOfWork, reply: Reply, now: Instant, incoming: Incoming | None
-    ) -> ReplyRoutes:
+    ) -> None:
         """The request's row; a repeat is answered by it."""
         ways = self._open[reply.request.id] = incoming.ways_back if incoming else ReplyRoutes()
         unit.accepted.append(self._rows.request(reply, ways.reply_to, now))
-        return ways
 
     def _accept(
         self, unit: UnitOfWork, reply: Reply, now: Instant, incoming: Incoming | None
