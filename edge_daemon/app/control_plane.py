@@ -52,7 +52,6 @@ from edge_daemon.control.rollout_tools import (
 )
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.store_scan import Newcomers, StoreScan
-from edge_daemon.control.trial_watch import limits_of
 from edge_daemon.control.trigger_handler import TriggerHandler
 from edge_daemon.core import tuning
 from edge_daemon.core.event_names import EventName
@@ -180,7 +179,7 @@ class ControlPlane:
             stepped=self.rollouts.stepped,
             quarantine_changed=self._retell_offer,
         )
-        self.driver = Driver(self.mailbox, services, self._first_state(), limits_of(settings.trial))
+        self.driver = Driver(self.mailbox, services, self._first_state(), settings.trial.limits)
 
     def _build_rollouts(self, rows: Rows) -> RolloutEvaluator:
         """Pairs and labels become evidence here, and the evidence a decision."""
@@ -324,8 +323,7 @@ class ControlPlane:
             self.mailbox.put(stock(resources.store.offer()))
         facts = {"sha256": digest(settings), **asdict(changes)}
         self.mailbox.call(lambda: self.recorder.note_settings(facts))
-        limits = limits_of(settings.trial)
-        self.mailbox.call(lambda: self.driver.set_trial_limits(limits))
+        self.mailbox.call(lambda: self.driver.set_trial_limits(settings.trial.limits))
         self.mailbox.put(LinksChanged(tuple(settings.links.items())))
 
     @property

@@ -248,7 +248,11 @@ class Driver:
         recorder = self._services.recorder
         recorder.note_quarantine(order.ref, order.reason, order.by)
         self._step(QuarantineChanged(order.ref, order.reason))
-        order.answered(None if recorder.is_saved else _not_saved())
+        error = StateError(
+            "It takes effect now, but could not be written to the journal.",
+            hint="Free space on the disk: until then a restart forgets it.",
+        )
+        order.answered(None if recorder.is_saved else error)
 
     # ------------------------------------------------------------------ a step
 
@@ -320,10 +324,3 @@ class Driver:
         judged = self._trial.look(self._services.clock.now())
         if judged is not None:
             self._step(judged)
-
-
-def _not_saved() -> StateError:
-    return StateError(
-        "It takes effect now, but could not be written to the journal.",
-        hint="Free space on the disk: until then a restart forgets it.",
-    )

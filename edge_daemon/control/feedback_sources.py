@@ -13,8 +13,7 @@ import structlog
 
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.feedback_handler import FeedbackHandler, Label
-from edge_daemon.control.log_throttle import LogThrottle
-from edge_daemon.control.refusals import RefusalReport, Refusals
+from edge_daemon.control.refusals import LogThrottle, RefusalReport, Refusals
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.rollout.values import Feedback
 from edge_daemon.errors import SenderError, StateError

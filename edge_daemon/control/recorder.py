@@ -13,9 +13,8 @@ import msgspec
 import structlog
 
 from edge_daemon.control.arrivals import Noticed
-from edge_daemon.control.log_throttle import LogThrottle
 from edge_daemon.control.receipts import Receipts
-from edge_daemon.control.refusals import RefusalReport
+from edge_daemon.control.refusals import LogThrottle, RefusalReport
 from edge_daemon.control.rows import NOTHING, Rows, UnitOfWork, request_facts
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.core.job_orders import JobOrder

@@ -137,3 +137,19 @@ class Refusals:
 
 def _quiet(seen: _Topic, now: Instant) -> bool:
     return now.at - seen.last_at >= QUIET_S
+
+
+class LogThrottle:
+    """A fault of one kind that repeats: told at once, then as a count each minute."""
+
+    def __init__(self) -> None:
+        self._told_at = float("-inf")
+        self._untold = 0
+
+    def comes(self, at: float) -> int | None:
+        """One more; the count since the last report, or None if it should not be reported now."""
+        self._untold += 1
+        if at - self._told_at < EVERY_S:
+            return None
+        count, self._untold, self._told_at = self._untold, 0, at
+        return count
