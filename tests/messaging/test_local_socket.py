@@ -9,8 +9,9 @@ import queue
 import socket
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +120,22 @@ def test_a_line_without_end_is_cut_off() -> None:
         assert replies.readline() == b""
 
 
-def test_nothing_is_kept_of_a_client_that_is_to_leave() -> None:
-    """One that sends without end and reads nothing is refused once."""
+def test_a_client_that_is_to_leave_is_told_once() -> None:
+    """After what it did not read yet; what it sends further is not kept."""
     with serving(state="x" * 900_000) as path, connected(path, b'{"verb":"state"}\n') as sock:
-        sock.sendall(b"y" * 1_000_000)
+        writing = threading.Thread(target=sock.sendall, args=(b"y" * 262_145,))
+        writing.start()
         answers = sock.makefile("rb").readlines()
+        writing.join()
     assert [json.loads(answer).get("status") for answer in answers] == [None, "rejected"]
+
+
+def test_a_client_that_reads_nothing_is_disconnected() -> None:
+    """Its answers would fill the memory; the others are served."""
+    with serving(state="x" * 900_000) as path, connected(path, b'{"verb":"state"}\n' * 3) as sock:
+        assert asked(path, "hold")[-1]["status"] == "succeeded"
+        with suppress(ConnectionResetError):
+            assert len(sock.makefile("rb").readlines()) < 3
 
 
 def test_a_driver_that_raises_leaves_nobody_waiting() -> None:
