@@ -21,7 +21,7 @@ from edge_daemon.config.file import (
 )
 from edge_daemon.config.fleet import FleetSettings
 from edge_daemon.config.pictures import PicturesSettings
-from edge_daemon.config.proof import GateSettings, TrialSettings
+from edge_daemon.config.proof import GateSettings
 from edge_daemon.config.settings import (
     MqttSettings,
     OrderFields,
@@ -52,7 +52,6 @@ __all__ = [
     "Settings",
     "SlotsSettings",
     "TlsSettings",
-    "TrialSettings",
     "dump",
     "examine",
     "find_config",

@@ -109,9 +109,7 @@ class LoaderTools:
 
 @dataclass(frozen=True)
 class _Examined:
-    """The result of an examination: by the whole gate, or by a spot proof that relies on an earlier
-    one.
-    """
+    """What was examined: by the whole gate, or by a spot proof that relies on an earlier one."""
 
     report: Report
     evidence: Evidence

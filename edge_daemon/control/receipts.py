@@ -193,9 +193,7 @@ class Receipts:
         )
 
     def _audit(self) -> AuditHead:
-        """The audit trail before this receipt; the next row belongs to the receipt and holds its
-        digest.
-        """
+        """The audit trail before this receipt; the next row holds the receipt's digest."""
         head = self._audit_head()
         return AuditHead(head.seq, head.hash)
 

@@ -1,9 +1,7 @@
-"""Orders, or feedback, that cannot be read: reported at once, then counted, so that no sensor fills
-the log.
+"""What cannot be read is reported at once and then counted, so that no sensor fills the log.
 
 A wide topic filter also matches what was never meant as an order. The same refusal from the same
-topic is reported once, and then as a count each minute; so is everything once too much was
-reported.
+topic is reported once, then counted each minute; so is everything once too much was reported.
 """
 
 from __future__ import annotations

@@ -281,8 +281,7 @@ _PRESETS: Mapping[str, Callable[[], OrderReader]] = {
 
 
 def orders_told(readings: Sequence[Reading], arrived: Instant) -> Iterator[JobOrder]:
-    """What the planner is told. An order that runs and cannot be read runs all the same: no model
-    may judge its frames."""
+    """For the planner. One that runs and cannot be read runs: no model may judge its frames."""
     for reading in readings:
         if isinstance(reading, JobOrder):
             yield reading

@@ -77,9 +77,7 @@ class Subscription:
         client.subscribe(options, properties=properties)
 
     def answered(self, reasons: Sequence[ReasonCode]) -> dict[str, str]:
-        """The broker's answer to the newest packet: the filters that it refused for the first time,
-        with its reasons.
-        """
+        """The broker's answer to the newest packet: what it refuses for the first time, and why."""
         answered = zip(self._asked, reasons, strict=False)
         failed = {name: str(reason) for name, reason in answered if reason.is_failure}
         before = self._refused
