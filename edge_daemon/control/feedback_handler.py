@@ -97,19 +97,17 @@ class FeedbackHandler:
 
         Raises StateError, and nothing is noted.
         """
-        found = [(word, self._part_of(word)) for word in words]
-        known = [(word, part) for word, part in found if part is not None]
+        known, fresh, unknown = self._matched(words)
         if known:
             tools, utc = self._tools, self._tools.rows.now().utc
-            fresh = [pair for pair in known if not self._is_said(*pair)]
-            facts = {"by": topic, "noted": len(known), "unknown": len(found) - len(known)}
+            facts = {"by": topic, "noted": len(known), "unknown": len(unknown)}
             kept = RolloutsEntry(
                 feedback=tuple(_row(topic, utc, *pair) for pair in known),
                 since_utc=utc - tools.keep_s,
             )
             tools.journal.commit(Entry(audit=(tools.rows.audit("feedback", facts),), rollouts=kept))
             self._noted(known, fresh, label)
-        return len(found) - len(known)
+        return len(unknown)
 
     def too_much(self, incoming: Incoming) -> None:
         """One request more than may wait: nothing of it is noted, and its sender is told so."""
@@ -130,9 +128,7 @@ class FeedbackHandler:
 
     def _note(self, words: FeedbackMessage, incoming: Incoming, label: Label) -> None:
         """All of it in one transaction; raises StateError, and nothing is noted."""
-        found = [(word, self._part_of(word)) for word in words.items]
-        known = [(word, part) for word, part in found if part is not None]
-        unknown = [_name(word) for word, part in found if part is None]
+        known, fresh, unknown = self._matched(words.items)
         answer = _answer_of(words.request.id, len(known), unknown)
         tools, now = self._tools, self._tools.rows.now()
         reply_to = incoming.reply_to
@@ -141,7 +137,6 @@ class FeedbackHandler:
             words.request.id, _VERB, now.utc, reply_to=reply_to.to_json(), body=words.body
         )
         rows = tuple(_row(words.request.id, now.utc, *pair) for pair in known)
-        fresh = [pair for pair in known if not self._is_said(*pair)]
         first = accepted(words.request.id)
         outbox = tools.rows.answers(_VERB, first, reply_to) if known else ()
         facts = {
@@ -172,6 +167,15 @@ class FeedbackHandler:
                 self._tools.overruled(part.boot, part.number)
         label([Labelled(part.boot, part.number, word.verdict) for word, part in known])
         self._show_precision()
+
+    def _matched(
+        self, words: Sequence[Feedback]
+    ) -> tuple[list[_Known], list[_Known], list[Feedback]]:
+        """Words on known parts, those of them that are news, and words on unknown parts."""
+        found = [(word, self._part_of(word)) for word in words]
+        known = [(word, part) for word, part in found if part is not None]
+        fresh = [pair for pair in known if not self._is_said(*pair)]
+        return known, fresh, [word for word, part in found if part is None]
 
     def _part_of(self, word: Feedback) -> Part | None:
         """By number or frame in the boot that is named, else in this one; by id in any."""
@@ -208,8 +212,8 @@ def _overrules(said: Verdict, told: str) -> bool:
     return told != Verdict.UNINSPECTED.value and (said is Verdict.NG) != (told == Verdict.NG.value)
 
 
-def _answer_of(request_id: str, noted: int, unknown: Sequence[str]) -> Answer:
-    named = ", ".join(unknown[:_NAMED]) + (" …" if len(unknown) > _NAMED else "")
+def _answer_of(request_id: str, noted: int, unknown: Sequence[Feedback]) -> Answer:
+    named = ", ".join(map(_name, unknown[:_NAMED])) + (" …" if len(unknown) > _NAMED else "")
     if not noted:
         refusal = Refusal(
             Code.UNKNOWN_PART,

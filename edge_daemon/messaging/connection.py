@@ -99,7 +99,10 @@ class Connection:
         self._unclaimed, self._unclaimed_told = 0, 1
         self._network: threading.Thread | None = None
         self.joined_at: float | None = None
+        """When the broker accepted this connection; None before."""
         self._reason = 0
+        self.is_taken_over = False
+        """Whether the broker ended it because another client came with our id."""
         self._subscription = Subscription(
             spec.topics.requests, spec.order_filters, is_v5=self._is_v5, kept=spec.fleet_filters
         )
@@ -110,16 +113,6 @@ class Connection:
     @property
     def online(self) -> bool:
         return self._welcomed.is_set() and not self._ended.is_set()
-
-    @property
-    def was_welcomed(self) -> bool:
-        """Whether the broker ever accepted this connection."""
-        return self._welcomed.is_set()
-
-    @property
-    def is_taken_over(self) -> bool:
-        """Whether the broker ended it because another client came with our id."""
-        return self._reason == TAKEN_OVER
 
     def ended_by_size(self) -> bool:
         """Whether the size of a message explains the end."""
@@ -254,6 +247,7 @@ class Connection:
         self, _client: paho.Client, _: Any, __: Any, reason: ReasonCode, properties: Any
     ) -> None:
         self._reason = reason.value
+        self.is_taken_over = self._reason == TAKEN_OVER
         said = getattr(properties, "ReasonString", "")
         self._why = self._why or f"{reason} {said}".strip()
         self._ended.set()
