@@ -228,11 +228,11 @@ class Recorder:
         where it asked. A full disk must not stop the line: then it is recorded later.
         """
         for row in self._journal.open_requests():
+            reply_to = ReplyTo.from_json(row.reply_to)
             if row.id == going_on:
-                self._open[row.id] = ReplyRoutes(ReplyTo.from_json(row.reply_to))
+                self._open[row.id] = ReplyRoutes(reply_to)
                 continue
             answer = outcome(row.id, Status.INTERRUPTED)
-            reply_to = ReplyTo.from_json(row.reply_to)
             ended = OutcomeRow(row.id, Status.INTERRUPTED.value, answer.body, row.swap_id)
             audit = self._rows.audit("outcome", {"id": row.id, "status": "interrupted"})
             outbox = self._rows.answers(row.verb, answer, reply_to)
