@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from edge_daemon import config
 from edge_daemon.cli.main import app
+from edge_daemon.config.fields import is_loopback
 from edge_daemon.core.values import ModelChoice
 from edge_daemon.documents import DocumentError, parse
 from edge_daemon.errors import ConfigurationError
@@ -39,7 +40,7 @@ def write(tmp_path: Path) -> Write:
 def said(path: Path) -> list[tuple[int, str, str]]:
     return [
         (finding.line, finding.key, f"{finding.message} {finding.hint}".strip())
-        for finding in config.validate(path)
+        for finding in config.examine(path)[1]
     ]
 
 
@@ -107,7 +108,7 @@ slots: {isolation: proces}
             "should be 'process' or 'thread', but it is 'proces' Did you mean process?",
         ),
     ]
-    assert str(config.validate(path)[0]) == (
+    assert str(config.examine(path)[1][0]) == (
         f"{path}:4: camera.polcy: is no known key. Did you mean policy?"
     )
     with pytest.raises(ConfigurationError, match=r"line3-cam1\.yaml:4: camera\.polcy(.|\n)*:7:"):
@@ -121,6 +122,8 @@ slots: {isolation: proces}
         ("models: {trust: {required: true}}", "models.trust", "public_keys"),
         ("mqtt: {root: a/+/b}", "mqtt.root", "without + and #"),
         ("mqtt: {root: /a}", "mqtt.root", "no empty level"),
+        ("mqtt: {root: a//b}", "mqtt.root", "no empty level"),
+        ("mqtt: {root: $SYS/a}", "mqtt.root", "no $ at its start"),
         ("mqtt: {protocol: 3.1}", "mqtt.protocol", "5 or 3.1.1"),
         ("mqtt: {password_file: x}", "mqtt", "username"),
         ("mqtt: {tls: {certificate: x}}", "mqtt.tls", "together"),
@@ -368,6 +371,18 @@ def test_what_show_prints_may_be_used_as_a_file(write: Write, tmp_path: Path) ->
     assert run("show", "--config", "/nowhere.yaml")[0] == 78
 
 
+@pytest.mark.parametrize(
+    ("host", "is_near"),
+    [
+        *(("localhost", True), ("127.0.0.2", True), ("::1", True)),
+        *(("localhost.example.com", False), ("127.0.0.1.nip.io", False), ("10.0.0.1", False)),
+    ],
+)
+def test_this_machine_is_known_by_its_whole_name(host: str, is_near: bool) -> None:
+    """A password goes in the clear to what only begins like it."""
+    assert is_loopback(host) is is_near
+
+
 # -------------------------------------------------------------------------- what `run` would say
 
 
@@ -378,6 +393,7 @@ def test_what_show_prints_may_be_used_as_a_file(write: Write, tmp_path: Path) ->
         (f"mqtt: {{root: {'线' * 400}}}", "mqtt.root"),
         ('device: "cam1\\n"', "device"),
         (r'orders: [{topic: "mes/\0x", preset: flat}]', "orders[0].topic"),
+        (f"orders: [{{topic: a, fields: {{product: '{'(' * 999}'}}}}]", "orders[0].fields.product"),
         ("orders: [{topic: $share/g/mes/x, preset: flat}]", "orders[0].topic"),
         ("orders: [{topic: $queue/mes/x, preset: flat}]", "orders[0].topic"),
         ("orders: [{topic: $exclusive/mes/x, preset: flat}]", "orders[0].topic"),

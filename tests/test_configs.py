@@ -19,7 +19,7 @@ FILES = sorted(file for file in CONFIGS.rglob("*.yaml") if file != DESIRED)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(CONFIGS)))
 def test_a_shipped_file_is_valid_and_safe(file: Path) -> None:
     """It is accepted as it stands, and asks for signed bundles with a named key."""
-    assert config.validate(file) == []
+    assert config.examine(file)[1] == []
     trust = config.load(file).models.trust
     assert trust.required
     assert trust.public_keys

@@ -37,14 +37,12 @@ INFINITE: dict[str, dict[str, Any]] = {
         "stamp": None,
     },
     "seen": {"bottle@1.0.0": HUGE},
-    "reply": {"topic": "a", "correlation": HUGE},
 }
 READERS: dict[str, Callable[[bytes], object]] = {
     "anchor": Anchor.parse,
     "remembered": parse_remembered,
     "kept": parse_kept,
     "seen": parse_seen,
-    "reply": lambda content: ReplyTo.from_json(content.decode(errors="replace") or "["),
     "record": lambda content: record.read(content, "20261128T143001123Z-000000001-00"),
 }
 
@@ -55,6 +53,12 @@ def test_what_is_damaged_is_a_value_error(name: str, content: bytes) -> None:
     """Whoever reads it sets it aside or begins anew; anything else would end the daemon."""
     with pytest.raises(ValueError):  # noqa: PT011 - the promise is the type
         READERS[name](content)
+
+
+@pytest.mark.parametrize("content", [*DAMAGE, b'{"topic": 7}', b'{"correlation": "x"}'])
+def test_a_damaged_address_leaves_the_fixed_topic(content: bytes) -> None:
+    """The answer goes to `response/<verb>` alone, and the station starts."""
+    assert ReplyTo.from_json(content) == ReplyTo()
 
 
 @pytest.mark.parametrize("name", INFINITE)

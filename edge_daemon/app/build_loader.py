@@ -41,7 +41,7 @@ def build_loader(
         settings.gate,
         settings.slots,
         resources.scratch,
-        GateRunner(settings.gate, frames.line, frames.active_slot, free_memory, resources.clock),
+        GateRunner(settings.gate, frames.line, frames.active_slot, free_memory),
         resources.clock,
         slot_pool.quiet,
         resources.gpu.capability if resources.gpu else None,

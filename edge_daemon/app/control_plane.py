@@ -36,7 +36,6 @@ from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.inquiries import Inquiries
 from edge_daemon.control.lineage import LineageBook
 from edge_daemon.control.mailbox import Mailbox
-from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_handler import OrderHandler
 from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
@@ -52,7 +51,7 @@ from edge_daemon.control.rollout_tools import (
     PairRetention,
 )
 from edge_daemon.control.rows import Rows
-from edge_daemon.control.trial_watch import limits_of
+from edge_daemon.control.store_scan import Newcomers, StoreScan
 from edge_daemon.control.trigger_handler import TriggerHandler
 from edge_daemon.core import tuning
 from edge_daemon.core.event_names import EventName
@@ -116,7 +115,7 @@ class ControlPlane:
             resources.store, quota_bytes, mailbox, self.driver, self.recorder
         )
         self._watch = StoreWatch(resources.store, self._store_changed)
-        self.hear: Callable[[Incoming], None] = Incoming.done_with
+        self.hear: Callable[[Incoming], None] = lambda incoming: incoming.done()
 
     # ------------------------------------------------------------------ building
 
@@ -165,8 +164,11 @@ class ControlPlane:
             receipts=receipts,
             clock=resources.clock,
             orders=self.orders,
-            newcomers=Newcomers(settings.models.store, resources.clock),
-            look_again=lambda: stock(resources.store.offer()),
+            store_scan=StoreScan(
+                Newcomers(settings.models.store, resources.clock),
+                lambda: stock(resources.store.offer()),
+                self.mailbox.call,
+            ),
             publish=self.reporter.model,
             take_snapshot=snapshots.take,
             foretell=Forecasts(journal, self.mailbox.put, lambda: resources.clock.now().utc).make,
@@ -177,7 +179,7 @@ class ControlPlane:
             stepped=self.rollouts.stepped,
             quarantine_changed=self._retell_offer,
         )
-        self.driver = Driver(self.mailbox, services, self._first_state(), limits_of(settings.trial))
+        self.driver = Driver(self.mailbox, services, self._first_state(), settings.trial.limits)
 
     def _build_rollouts(self, rows: Rows) -> RolloutEvaluator:
         """Pairs and labels become evidence here, and the evidence a decision."""
@@ -321,8 +323,7 @@ class ControlPlane:
             self.mailbox.put(stock(resources.store.offer()))
         facts = {"sha256": digest(settings), **asdict(changes)}
         self.mailbox.call(lambda: self.recorder.note_settings(facts))
-        limits = limits_of(settings.trial)
-        self.mailbox.call(lambda: self.driver.set_trial_limits(limits))
+        self.mailbox.call(lambda: self.driver.set_trial_limits(settings.trial.limits))
         self.mailbox.put(LinksChanged(tuple(settings.links.items())))
 
     @property

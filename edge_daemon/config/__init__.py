@@ -1,12 +1,12 @@
 """The YAML file of one device as frozen typed settings.
 
 `settings` (of `fields`) says what may stand in the file and what it means, `file` joins it with the
-lines of the document: `load` gives `Settings`, `validate` gives findings.
+lines of the document: `load` gives `Settings`, `examine` also gives findings.
 `desired` is the other file of a station: what its fleet wants of it.
 """
 
 from edge_daemon.config.bundle_sources import BundleSource
-from edge_daemon.config.camera import CameraSettings, PictureSettings
+from edge_daemon.config.camera import CameraSettings
 from edge_daemon.config.collect import CollectSettings, PushSettings
 from edge_daemon.config.desired import read_desired
 from edge_daemon.config.file import (
@@ -18,25 +18,18 @@ from edge_daemon.config.file import (
     line_of,
     load,
     schema,
-    validate,
 )
 from edge_daemon.config.fleet import FleetSettings
-from edge_daemon.config.pictures import NgImages, PicturesSettings
-from edge_daemon.config.proof import GateSettings, TrialSettings
+from edge_daemon.config.pictures import PicturesSettings
+from edge_daemon.config.proof import GateSettings
 from edge_daemon.config.settings import (
-    DesiredSettings,
-    HttpSettings,
-    LogSettings,
-    ModelsSettings,
     MqttSettings,
     OrderFields,
     OrderSource,
     OrderWords,
-    ResultsSettings,
     Settings,
     SlotsSettings,
     TlsSettings,
-    TrustSettings,
 )
 from edge_daemon.config.sources import kind_of
 from edge_daemon.documents import dump, parse
@@ -47,27 +40,18 @@ __all__ = [
     "BundleSource",
     "CameraSettings",
     "CollectSettings",
-    "DesiredSettings",
     "Finding",
     "FleetSettings",
     "GateSettings",
-    "HttpSettings",
-    "LogSettings",
-    "ModelsSettings",
     "MqttSettings",
-    "NgImages",
     "OrderFields",
     "OrderSource",
     "OrderWords",
-    "PictureSettings",
     "PicturesSettings",
     "PushSettings",
-    "ResultsSettings",
     "Settings",
     "SlotsSettings",
     "TlsSettings",
-    "TrialSettings",
-    "TrustSettings",
     "dump",
     "examine",
     "find_config",
@@ -77,5 +61,4 @@ __all__ = [
     "parse",
     "read_desired",
     "schema",
-    "validate",
 ]

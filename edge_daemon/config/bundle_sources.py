@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,7 +15,7 @@ from edge_daemon.config.pictures import WebAddress
 Kind = Literal["folder", "http", "oci", "mlflow"]
 Wanted = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(printable)]
 
-_FORMS = {
+_FORMS: Mapping[Kind, tuple[str, str]] = {
     "folder": (r"newest|all|[0-9A-Za-z][0-9A-Za-z._+-]{0,63}", "newest, all, or a version"),
     "http": (r"newest|all|[0-9A-Za-z][0-9A-Za-z._+-]{0,63}", "newest, all, or a version"),
     "oci": (
@@ -63,8 +64,7 @@ class BundleSource(Group):
 
     @model_validator(mode="after")
     def _one_kind(self) -> BundleSource:
-        given = [kind for kind in _FORMS if getattr(self, kind) is not None]
-        if len(given) != 1:
+        if sum(getattr(self, kind) is not None for kind in _FORMS) != 1:
             raise ValueError("has one place: folder, http, oci or mlflow")
         pattern, words = _FORMS[self.kind]
         for name, wanted in self.models.items():
@@ -91,11 +91,7 @@ class BundleSource(Group):
 
     @property
     def kind(self) -> Kind:
-        if self.folder is not None:
-            return "folder"
-        if self.http is not None:
-            return "http"
-        return "oci" if self.oci is not None else "mlflow"
+        return next(kind for kind in _FORMS if getattr(self, kind) is not None)
 
     @property
     def where(self) -> str:
@@ -104,13 +100,11 @@ class BundleSource(Group):
 
     def read_password(self) -> str | None:
         """The password as it stands in its file now; raises ConfigurationError."""
-        path = self.password_file
-        return None if path is None else read_secret(path, "sources.password_file")
+        return read_secret(self.password_file, "sources.password_file")
 
     def read_token(self) -> str | None:
         """The token as it stands in its file now; raises ConfigurationError."""
-        path = self.token_file
-        return None if path is None else read_secret(path, "sources.token_file")
+        return read_secret(self.token_file, "sources.token_file")
 
     def readable_ca(self) -> str | None:
         """The path of `ca`, for the TLS library; raises ConfigurationError."""

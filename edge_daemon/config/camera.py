@@ -62,7 +62,6 @@ class PictureSettings(Group):
 
     @property
     def limits(self) -> PictureLimits:
-        """The same as the core's value."""
         return PictureLimits(**self.model_dump())
 
 

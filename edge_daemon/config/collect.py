@@ -150,7 +150,6 @@ class CollectSettings(Group):
 
     @property
     def shares(self) -> dict[Why, float]:
-        """The same as the lane asks for it."""
         return {Why(name): share for name, share in self.reasons.items() if share > 0.0}
 
     @property

@@ -28,5 +28,4 @@ class DriftSettings(Group):
 
     @property
     def rules(self) -> Rules:
-        """The same for the core."""
         return Rules(self.learn, self.run_length, self.tolerance)

@@ -6,7 +6,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from edge_daemon.config.fields import Expression, Group, TopicFilter
+from edge_daemon.config.fields import (
+    Expression,
+    Group,
+    TopicFilter,
+    one_meaning_each,
+    preset_or_fields,
+)
 
 
 class FeedbackFields(Group):
@@ -32,10 +38,7 @@ class FeedbackWords(Group):
 
     @model_validator(mode="after")
     def _one_meaning_each(self) -> FeedbackWords:
-        words = [word.strip().casefold() for word in (*self.ok, *self.ng)]
-        twice = sorted({word for word in words if words.count(word) > 1 or not word})
-        if twice:
-            raise ValueError(f"{twice[0]!r} is empty or stands twice; each word has one meaning")
+        one_meaning_each(*self.ok, *self.ng)
         return self
 
 
@@ -58,8 +61,5 @@ class FeedbackSource(Group):
 
     @model_validator(mode="after")
     def _preset_xor_fields(self) -> FeedbackSource:
-        if (self.preset is None) == (self.fields is None):
-            raise ValueError("should have either a preset or fields of its own")
-        if self.words is not None and self.fields is None:
-            raise ValueError("words go with fields; a preset has its own words")
+        preset_or_fields(self.preset, self.fields, self.words)
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,7 +82,7 @@ def _fits(pattern: str, text: str) -> bool:
 def _jmespath(expression: str) -> str:
     try:
         jmespath.compile(expression)
-    except jmespath.exceptions.JMESPathError as error:
+    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
         first_line = str(error).splitlines()[0]
         raise ValueError(f"is no JMESPath expression: {first_line}") from None
     return expression
@@ -114,28 +115,18 @@ def _topic_name(topic: str) -> str:
     return topic
 
 
-def _name(text: str) -> str:
-    if not _fits(NAME_PATTERN, text):
-        raise ValueError(
-            f"should begin with a letter or digit and have only those, dots, dashes and "
-            f"underscores (64 at most), but it is {text!r}"
-        )
-    return text
+def _fitting(pattern: str, words: str) -> AfterValidator:
+    """Refuses what does not match the pattern; `words` say how it should be."""
+
+    def fit(text: str) -> str:
+        if not _fits(pattern, text):
+            raise ValueError(f"should {words}, but it is {text!r}")
+        return text
+
+    return AfterValidator(fit)
 
 
-def _device(text: str) -> str:
-    if not _fits(DEVICE_PATTERN, text):
-        raise ValueError(f"should be cpu or cuda:N, such as cuda:0, but it is {text!r}")
-    return text
-
-
-def _floor(text: str) -> str:
-    if not _fits(FLOOR_PATTERN, text):
-        raise ValueError(f"should be a version's number in quotes, such as '1.2.0', not {text!r}")
-    return text
-
-
-def host_name(text: str) -> str:
+def _host_name(text: str) -> str:
     """A host's name or address alone; raises ValueError for what else people write there."""
     printable(text)
     if "://" in text or "/" in text:
@@ -146,7 +137,7 @@ def host_name(text: str) -> str:
         raise ValueError("should be a host alone, without spaces and without a user")
     if text.count(":") == 1:
         raise ValueError("should be a host alone; the port has a key of its own")
-    if ":" in text and not _is_ipv6(text):
+    if ":" in text and _address(text) is None:
         raise ValueError("should be a host's name or address, and is no IPv6 address")
     return text
 
@@ -155,7 +146,7 @@ def _listen(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or not _fits(r"[0-9]{1,5}", port) or int(port) > 65_535:
         raise ValueError("should be host:port, such as 127.0.0.1:9464 or [::1]:9464")
-    host_name(host.removeprefix("[").removesuffix("]"))
+    _host_name(host.removeprefix("[").removesuffix("]"))
     return text
 
 
@@ -165,11 +156,16 @@ def _source(text: str, info: ValidationInfo) -> str:
     return text
 
 
-def _is_ipv6(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text).version == 6
-    except ValueError:
-        return False
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    with suppress(ValueError):
+        return ipaddress.ip_address(text)
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine is reached by that name or address."""
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
 
 
 def _product(text: str) -> str:
@@ -181,20 +177,45 @@ def _product(text: str) -> str:
     return printable(text)
 
 
+def one_meaning_each(*words: str) -> None:
+    """Raises ValueError where two words of a mapping are the same to whoever compares them."""
+    plain = [word.strip().casefold() for word in words]
+    wrong = sorted({word for word in plain if not word or plain.count(word) > 1})
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is empty or stands twice; each word has one meaning")
+
+
+def preset_or_fields(preset: str | None, fields: Group | None, words: Group | None) -> None:
+    """Raises ValueError unless messages are read in one way: as a known shape, or by paths."""
+    if (preset is None) == (fields is None):
+        raise ValueError("should have either a preset or fields of its own")
+    if words is not None and fields is None:
+        raise ValueError("words go with fields; a preset has its own words")
+
+
+_NAME_WORDS = (
+    "begin with a letter or digit and have only those, dots, dashes and underscores (64 at most)"
+)
 Name = Annotated[
-    str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})
+    str,
+    _fitting(NAME_PATTERN, _NAME_WORDS),
+    WithJsonSchema({"type": "string", "pattern": NAME_PATTERN}),
 ]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 in lower-case hex."""
 
 Floor = Annotated[
-    str, AfterValidator(_floor), WithJsonSchema({"type": "string", "pattern": FLOOR_PATTERN})
+    str,
+    _fitting(FLOOR_PATTERN, "be a version's number in quotes, such as '1.2.0'"),
+    WithJsonSchema({"type": "string", "pattern": FLOOR_PATTERN}),
 ]
 Device = Annotated[
-    str, AfterValidator(_device), WithJsonSchema({"type": "string", "pattern": DEVICE_PATTERN})
+    str,
+    _fitting(DEVICE_PATTERN, "be cpu or cuda:N, such as cuda:0"),
+    WithJsonSchema({"type": "string", "pattern": DEVICE_PATTERN}),
 ]
 Product = Annotated[str, Field(max_length=256), AfterValidator(_product)]
-Host = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(host_name)]
+Host = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_host_name)]
 User = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(printable)]
 Listen = Annotated[str, AfterValidator(_listen)]
 Source = Annotated[str, Field(min_length=1, max_length=2_048), AfterValidator(_source)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -73,13 +73,8 @@ def load(path: Path) -> Settings:
     return settings
 
 
-def validate(path: Path) -> list[Finding]:
-    """Every fault found, in the order of the file's lines; empty when the file is good."""
-    return examine(path)[1]
-
-
 def examine(path: Path) -> tuple[Settings | None, list[Finding]]:
-    """Settings and no findings, or None and at least one finding."""
+    """Settings and no findings, or None and every fault found, in the order of the lines."""
     document = read_document(path)
     if isinstance(document, Finding):
         return None, [document]
@@ -155,14 +150,11 @@ def found_by_pydantic(
     path: Path, document: Document, error: ValidationError, root: type[BaseModel]
 ) -> tuple[Finding, ...]:
     """Every fault that pydantic found in a document of this class, in the order of the lines."""
-    findings = [_finding(path, document, fault, root) for fault in error.errors()]
+    findings = []
+    for fault in error.errors():
+        loc = tuple(part for part in fault["loc"] if part != "[key]")
+        findings.append(_at(path, document, loc, *_words(fault, loc, root)))
     return tuple(sorted(findings, key=lambda finding: finding.line))
-
-
-def _finding(path: Path, document: Document, fault: ErrorDetails, root: type[BaseModel]) -> Finding:
-    loc: KeyPath = tuple(part for part in fault["loc"] if part != "[key]")
-    message, hint = _words(fault, loc, root)
-    return Finding(path, document.line(loc), dotted(loc), message, hint)
 
 
 _SAYINGS: dict[str, tuple[str, str]] = {
@@ -189,7 +181,8 @@ def _words(fault: ErrorDetails, loc: KeyPath, root: type[BaseModel]) -> tuple[st
     if kind == "extra_forbidden":
         hint = _known_keys(loc, root)
     elif kind == "literal_error":
-        hint = _closest_word(fault["input"], context["expected"])
+        words = context["expected"].replace(" or ", ",").split(",")
+        hint = _meant(fault["input"], [word.strip(" '") for word in words])
     return message.format(**{**context, "given": given}), hint
 
 
@@ -201,12 +194,10 @@ def _short(given: Any) -> str:
 def _known_keys(loc: KeyPath, root: type[BaseModel]) -> str:
     group = _group_at(loc[:-1], root)
     known = sorted(group.model_fields) if group else []
-    close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.6)
-    return f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
+    return _meant(loc[-1], known) or f"Known here: {', '.join(known)}."
 
 
-def _closest_word(given: Any, expected: str) -> str:
-    words = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
+def _meant(given: object, words: Sequence[str]) -> str:
     close = difflib.get_close_matches(str(given), words, n=1, cutoff=0.6)
     return f"Did you mean {close[0]}?" if close else ""
 

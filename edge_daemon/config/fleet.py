@@ -7,14 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from edge_daemon.config.fields import (
-    FilePath,
-    Group,
-    Name,
-    TopicFilter,
-    beside_file,
-    printable,
-)
+from edge_daemon.config.fields import FilePath, Group, Name, TopicFilter, beside_file, printable
 from edge_daemon.config.pictures import WebAddress
 from edge_daemon.core.fleet.campaign import is_window
 from edge_daemon.core.fleet.station import BETWEEN_ORDERS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import overload
 
 from edge_daemon.documents import DocumentError, read_bytes, read_text
 from edge_daemon.errors import ConfigurationError
@@ -12,8 +13,14 @@ _SECRET_BYTES = 64 * 1024
 """A broker takes no longer password (MQTT 5, 1.5.6), a browser no longer token."""
 
 
-def read_secret(path: Path, key: str) -> str:
-    """The secret in the file that `key` names; raises ConfigurationError."""
+@overload
+def read_secret(path: Path, key: str) -> str: ...
+@overload
+def read_secret(path: None, key: str) -> None: ...
+def read_secret(path: Path | None, key: str) -> str | None:
+    """The secret in the file that `key` names, None where it names none; ConfigurationError."""
+    if path is None:
+        return None
     try:
         secret = read_text(path, _SECRET_BYTES).strip()
     except DocumentError as error:

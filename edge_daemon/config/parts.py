@@ -93,7 +93,6 @@ class PartsSettings(Group):
 
     @property
     def rules(self) -> PartRules:
-        """The same as the ledger takes it."""
         verdict = self.verdict.ng if isinstance(self.verdict, NgFrames) else Fold(self.verdict)
         return PartRules(
             By(self.by),
@@ -117,5 +116,4 @@ class PartsSettings(Group):
 
     @property
     def zone_name(self) -> str | None:
-        """The zone of the recipe to look for."""
         return self.zone if isinstance(self.zone, str) else None

@@ -59,8 +59,6 @@ class SftpSettings(Group):
 
     def read_password(self) -> str | None:
         """The password as it stands in its file now; raises ConfigurationError."""
-        if self.password_file is None:
-            return None
         return read_secret(self.password_file, "results.pictures.copy_to_sftp.password_file")
 
 
@@ -126,5 +124,4 @@ class PicturesSettings(Group):
 
     @property
     def choice(self) -> Choice:
-        """The same as the lane asks it."""
         return Choice(self.ng, self.uninspected, self.ok_share)

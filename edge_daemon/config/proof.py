@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from edge_daemon.config.fields import Group, Ratio, Seconds
+from edge_daemon.core.trial import Response, TrialLimits, VerdictWatch
 
 
 class GateSettings(Group):
@@ -52,3 +53,14 @@ class TrialSettings(Group):
     """Share of frames whose inference may fail."""
     verdicts: VerdictsSettings = VerdictsSettings()
     """What follows when the share of ng shifts; both sides off: nothing is compared."""
+
+    @property
+    def limits(self) -> TrialLimits:
+        watch = self.verdicts
+        return TrialLimits(
+            self.frames,
+            self.seconds,
+            self.latency_ratio,
+            self.max_error_rate,
+            VerdictWatch(watch.alpha, Response(watch.low), Response(watch.high)),
+        )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-from contextlib import suppress
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from edge_daemon.config.fields import FilePath, Group
+from edge_daemon.config.fields import FilePath, Group, is_loopback
 from edge_daemon.config.named_files import read_secret, readable_path
 from edge_daemon.config.pictures import WebAddress
 from edge_daemon.core.rollout.plan import read_plan
-from edge_daemon.core.rollout.values import Bounds, SliceRule, Webhook
+from edge_daemon.core.rollout.values import Bounds, Webhook
 from edge_daemon.errors import PlanError
 
 
@@ -34,7 +32,7 @@ class WebhookSettings(Group):
         parts = urlsplit(self.webhook)
         if not parts.hostname:
             raise ValueError("webhook names no host, such as https://mes.plant.example/hook")
-        if parts.scheme == "http" and not self.allow_http and not _is_this_machine(parts.hostname):
+        if parts.scheme == "http" and not self.allow_http and not is_loopback(parts.hostname):
             raise ValueError(
                 "webhook should begin with https://; http:// needs allow_http: true, because "
                 "anybody in between can read the token"
@@ -43,18 +41,11 @@ class WebhookSettings(Group):
 
     def read_token(self) -> str | None:
         """The token as it stands in its file now; raises ConfigurationError."""
-        path = self.token_file
-        return None if path is None else read_secret(path, "rollouts.notify.token_file")
+        return read_secret(self.token_file, "rollouts.notify.token_file")
 
     def readable_ca(self) -> str | None:
         """The path of `ca`, for the TLS library; raises ConfigurationError."""
         return readable_path(self.ca, "rollouts.notify.ca")
-
-
-def _is_this_machine(host: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 class PairRetentionSettings(Group):
@@ -122,7 +113,6 @@ class RolloutsSettings(Group):
 
     @property
     def bounds(self) -> Bounds:
-        """The same for the core."""
         return Bounds(
             self.share,
             self.full,
@@ -132,7 +122,7 @@ class RolloutsSettings(Group):
             self.alpha_advance,
             self.margin,
             self.false_reject_margin,
-            self._slices,
+            read_plan({"slices": self.slices}).slices,
             self.at_most_h,
             self.on_inconclusive,
             tuple(
@@ -140,7 +130,3 @@ class RolloutsSettings(Group):
                 for each in self.notify
             ),
         )
-
-    @property
-    def _slices(self) -> tuple[SliceRule, ...]:
-        return read_plan({"slices": self.slices}).slices

@@ -5,16 +5,10 @@ The docstrings below the fields are the descriptions in `edge-daemon config sche
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from edge_daemon.config.bundle_sources import BundleSource
 from edge_daemon.config.camera import CameraSettings
@@ -37,6 +31,9 @@ from edge_daemon.config.fields import (
     TopicFilter,
     TopicName,
     User,
+    is_loopback,
+    one_meaning_each,
+    preset_or_fields,
 )
 from edge_daemon.config.fleet import FleetSettings
 from edge_daemon.config.named_files import read_secret, readable_path
@@ -83,8 +80,7 @@ class MqttSettings(Group):
     port: int = Field(default=1883, ge=1, le=65_535)
     """TCP port; 1883 plain, 8883 with TLS by custom."""
     protocol: Annotated[
-        Literal[5, 4],
-        WithJsonSchema({"enum": [5, "5", "3.1.1", 4, "4", 311, "311"]}),
+        Literal[5, 4], WithJsonSchema({"enum": [5, "5", "3.1.1", 4, "4", 311, "311"]})
     ] = 5
     """MQTT version: 5, or 3.1.1 (also written 4 or 311) for old brokers."""
     root: TopicName | None = None
@@ -116,8 +112,6 @@ class MqttSettings(Group):
 
     def read_password(self) -> str | None:
         """The password as it stands in its file now; raises ConfigurationError."""
-        if self.password_file is None:
-            return None
         return read_secret(self.password_file, "mqtt.password_file")
 
 
@@ -196,13 +190,7 @@ class OrderWords(Group):
 
     @model_validator(mode="after")
     def _one_meaning_each(self) -> OrderWords:
-        given = (*self.dispatched, *self.running, *self.completed)
-        words = [word.strip().casefold() for word in given]
-        if "" in words:
-            raise ValueError("an empty word stands there; a MES's state is never empty")
-        twice = sorted({word for word in words if words.count(word) > 1})
-        if twice:
-            raise ValueError(f"{twice[0]!r} stands in two places; each word has one meaning")
+        one_meaning_each(*self.dispatched, *self.running, *self.completed)
         return self
 
 
@@ -223,12 +211,9 @@ class OrderSource(Group):
 
     @model_validator(mode="after")
     def _preset_xor_fields(self) -> OrderSource:
-        if (self.preset is None) == (self.fields is None):
-            raise ValueError("should have either a preset or fields of its own")
+        preset_or_fields(self.preset, self.fields, self.words)
         if self.fields is not None and self.fields.product is self.fields.order is None:
             raise ValueError("fields should have a product, or an order told with one before")
-        if self.words is not None and self.fields is None:
-            raise ValueError("words go with fields; a preset has its own words")
         return self
 
 
@@ -268,17 +253,10 @@ class HttpSettings(Group):
     @property
     def is_local(self) -> bool:
         """Whether no other machine can reach the page."""
-        if self.address is None or self.address[0] == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.address[0]).is_loopback
-        except ValueError:
-            return False
+        return self.address is None or is_loopback(self.address[0])
 
     def read_token(self) -> str | None:
         """The token as it stands in its file now; raises ConfigurationError."""
-        if self.token_file is None:
-            return None
         return read_secret(self.token_file, "http.token_file")
 
 

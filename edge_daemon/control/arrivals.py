@@ -87,14 +87,5 @@ class Stop:
     """The end of the queue."""
 
 
-Arrival = Union[
-    RequestArrived,
-    OrderArrived,
-    Crossed,
-    StandbyTookOver,
-    Noticed,
-    QuarantineOrdered,
-    Event,
-    Call,
-    Stop,
-]
+Arrival = Union[RequestArrived, Crossed, StandbyTookOver, Noticed, QuarantineOrdered, Event, Call]
+"""What is taken one at a time; orders come together."""

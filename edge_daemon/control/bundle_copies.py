@@ -55,6 +55,5 @@ class BundleCopies:
             shutil.rmtree(copy.folder, ignore_errors=True)
 
     def clear_all(self) -> None:
-        """Delete every copy."""
         for place in list(self._copies):
             self.clear(place)

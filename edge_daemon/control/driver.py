@@ -17,7 +17,6 @@ from edge_daemon.control.arrivals import (
     Arrival,
     Call,
     Noticed,
-    OrderArrived,
     QuarantineOrdered,
     RequestArrived,
     StandbyTookOver,
@@ -28,13 +27,10 @@ from edge_daemon.control.durable import encode_durable
 from edge_daemon.control.mailbox import Mailbox, Orders
 from edge_daemon.control.performer import Performer
 from edge_daemon.control.receipts import by_whom
-from edge_daemon.control.store_scan import StoreScan
+from edge_daemon.control.rows import UnitOfWork
 from edge_daemon.control.trial_watch import TrialWatch
-from edge_daemon.control.unit_of_work import UnitOfWork
 from edge_daemon.core import selection
-from edge_daemon.core.effects import (
-    Effect,
-)
+from edge_daemon.core.effects import Effect
 from edge_daemon.core.events import (
     CutoverDone,
     Event,
@@ -79,7 +75,6 @@ class Driver:
         self._state = state
         self._trial = TrialWatch(trial, services.line, services.receipts)
         self._performer = Performer(mailbox, services, self._trial)
-        self._lookout = StoreScan(services.newcomers, services.look_again, mailbox.call)
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._usual_at = 0.0
         self._line_is_open = False
@@ -105,16 +100,16 @@ class Driver:
         """End after what is in the queue; what is open will be `interrupted` at the next start."""
         self._mailbox.put(Stop())
         self._thread.join(timeout_s)
-        self._lookout.close()
+        self._services.store_scan.close()
 
     # ------------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        self.failure = end_of(self._take_turns, _log, "driver_failed")
+        def take_turns() -> None:
+            while self._turn():
+                pass
 
-    def _take_turns(self) -> None:
-        while self._turn():
-            pass
+        self.failure = end_of(take_turns, _log, "driver_failed")
 
     def _turn(self) -> bool:
         """One arrival, all orders that wait, or one tick."""
@@ -124,27 +119,26 @@ class Driver:
             return True
         if isinstance(arrival, Stop):
             return False
-        if isinstance(arrival, tuple):
-            self._orders_arrived(arrival)
-        elif not isinstance(arrival, OrderArrived):  # those come together
-            self._arrived(arrival)
+        self._arrived(arrival)
         self._look_at_trial()
         return True
 
-    def _arrived(self, arrival: Arrival) -> None:
-        if isinstance(arrival, RequestArrived):
-            self._lookout.ask(partial(self._request_arrived, arrival))
+    def _arrived(self, arrival: Arrival | Orders) -> None:
+        if isinstance(arrival, tuple):
+            self._orders_arrived(arrival)
+        elif isinstance(arrival, RequestArrived):
+            self._services.store_scan.ask(partial(self._request_arrived, arrival))
         elif isinstance(arrival, Crossed):
             self._lane_crossed(arrival)
         elif isinstance(arrival, StandbyTookOver):
             self._step(FailedOver(self._state.slot(arrival.slot).token, arrival.why))
         elif isinstance(arrival, QuarantineOrdered):
-            self._lookout.ask(partial(self._quarantine_ordered, arrival))
+            self._services.store_scan.ask(partial(self._quarantine_ordered, arrival))
         elif isinstance(arrival, Noticed):
             self._services.recorder.note_event(arrival)
         elif isinstance(arrival, Call):
             arrival.work()
-        elif not isinstance(arrival, (OrderArrived, Stop)):
+        else:
             self._step(arrival)
 
     def _tick(self) -> None:
@@ -168,11 +162,9 @@ class Driver:
         op = self._state.op
         next_one = op.slot if op is not None else None
         for slot in self._state.slots:
-            stands_by = slot.phase is Phase.READY and slot.name not in (
-                self._state.active,
-                next_one,
-            )
-            if stands_by and self._services.active_slot.slots[slot.name].is_lost:
+            if slot.phase is not Phase.READY or slot.name in (self._state.active, next_one):
+                continue
+            if self._services.active_slot.slots[slot.name].is_lost:
                 self._step(SlotLost(slot.token, "The worker died while it stood by."))
 
     # ------------------------------------------------------------------ arrivals
@@ -181,8 +173,8 @@ class Driver:
         request = self._services.intake.read(arrival.verb, arrival.incoming)
         if request is None:  # refused or a repeat: answered already
             return
-        if self._lookout.may_find(request.model, self._state):
-            self._lookout.look(partial(self._accept, request, arrival.incoming))
+        if self._services.store_scan.may_find(request.model, self._state):
+            self._services.store_scan.look(partial(self._accept, request, arrival.incoming))
         else:
             self._accept(request, arrival.incoming)
 
@@ -242,7 +234,7 @@ class Driver:
         elif held_back or selection.find(self._state, ref) is not None:
             self._quarantine(order)
         else:
-            self._lookout.look(partial(self._quarantine_newcomer, order))
+            self._services.store_scan.look(partial(self._quarantine_newcomer, order))
 
     def _quarantine_newcomer(self, order: QuarantineOrdered, seen: StoreChanged | None) -> None:
         self._note(seen)
@@ -256,7 +248,11 @@ class Driver:
         recorder = self._services.recorder
         recorder.note_quarantine(order.ref, order.reason, order.by)
         self._step(QuarantineChanged(order.ref, order.reason))
-        order.answered(None if recorder.is_saved else _not_saved())
+        error = StateError(
+            "It takes effect now, but could not be written to the journal.",
+            hint="Free space on the disk: until then a restart forgets it.",
+        )
+        order.answered(None if recorder.is_saved else error)
 
     # ------------------------------------------------------------------ a step
 
@@ -329,10 +325,3 @@ class Driver:
         judged = self._trial.look(self._services.clock.now())
         if judged is not None:
             self._step(judged)
-
-
-def _not_saved() -> StateError:
-    return StateError(
-        "It takes effect now, but could not be written to the journal.",
-        hint="Free space on the disk: until then a restart forgets it.",
-    )

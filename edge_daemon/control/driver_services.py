@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_daemon.control.loader import Loader
-from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_handler import OrderHandler
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.control.recorder import Recorder
 from edge_daemon.control.request_intake import RequestIntake
+from edge_daemon.control.store_scan import StoreScan
 from edge_daemon.core.effects import MakeForecast
-from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.records import Record
 from edge_daemon.core.rollout.values import Plan, Split
 from edge_daemon.core.state import State
@@ -34,9 +33,8 @@ class DriverServices:
     receipts: Receipts
     clock: Clock
     orders: OrderHandler
-    newcomers: Newcomers
-    look_again: Callable[[], StoreChanged]
-    """Reads the store: a bundle may have come a moment before the request for it. Any thread."""
+    store_scan: StoreScan
+    """A bundle may have come a moment before the request for it; the driver closes it."""
     publish: Callable[[State], None]
     """Told each new state, for `model/state`."""
     take_snapshot: Callable[[Request], None]

@@ -43,7 +43,7 @@ def decode_durable(body: bytes | None) -> Durable:
         for upgrade in UPGRADES[schema - 1 :]:
             plain = dict(upgrade(plain))
         return msgspec.convert(plain, Durable)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except ValueError as error:
         raise StateError(
             f"The state in the journal cannot be read: {error}.",
             hint="Move the journal away; the store and the configuration are enough to start.",

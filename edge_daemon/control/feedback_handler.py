@@ -24,8 +24,9 @@ from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging.answer import Answer, accepted, kept, outcome, refused
 from edge_daemon.messaging.asks import number_of_part
 from edge_daemon.messaging.feedback import MAX_BYTES, FeedbackMessage, read_feedback
-from edge_daemon.messaging.inbox import RefusedRequest, has_own_id
+from edge_daemon.messaging.inbox import RefusedRequest, has_own_id, refuse_large
 from edge_daemon.messaging.messages import Carrier, Incoming, respond
+from edge_daemon.messaging.payloads import Outcome
 
 _VERB = Verb.FEEDBACK.value
 _NAMED = 8
@@ -74,11 +75,7 @@ class FeedbackHandler:
         request_id = fresh_id = uuid.uuid4().hex
         journal, rest = self._tools.journal, (incoming, label)
         try:
-            if len(incoming.payload) > MAX_BYTES:
-                raise SenderError(
-                    f"The feedback has {len(incoming.payload)} bytes.",
-                    hint=f"Send at most {MAX_BYTES}.",
-                )
+            refuse_large(incoming, "feedback", MAX_BYTES)
             words = read_feedback(incoming, fresh_id, journal.newest_utc)
             request_id = words.request.id
             row = journal.find_request(request_id)
@@ -91,8 +88,7 @@ class FeedbackHandler:
             else:  # libraries count Correlation Data from 1 at each start
                 self._note(replace(words, request=replace(words.request, id=fresh_id)), *rest)
         except EdgeDaemonError as error:
-            named = error.request_id if isinstance(error, RefusedRequest) else request_id
-            self._answer(incoming, refused(named or request_id, error))
+            self._refuse(incoming, request_id, error)
         finally:
             incoming.done()
 
@@ -101,19 +97,17 @@ class FeedbackHandler:
 
         Raises StateError, and nothing is noted.
         """
-        found = [(word, self._part_of(word)) for word in words]
-        known = [(word, part) for word, part in found if part is not None]
+        known, fresh, unknown = self._matched(words)
         if known:
             tools, utc = self._tools, self._tools.rows.now().utc
-            fresh = [pair for pair in known if not self._is_said(*pair)]
-            facts = {"by": topic, "noted": len(known), "unknown": len(found) - len(known)}
+            facts = {"by": topic, "noted": len(known), "unknown": len(unknown)}
             kept = RolloutsEntry(
                 feedback=tuple(_row(topic, utc, *pair) for pair in known),
                 since_utc=utc - tools.keep_s,
             )
             tools.journal.commit(Entry(audit=(tools.rows.audit("feedback", facts),), rollouts=kept))
             self._noted(known, fresh, label)
-        return len(found) - len(known)
+        return len(unknown)
 
     def too_much(self, incoming: Incoming) -> None:
         """One request more than may wait: nothing of it is noted, and its sender is told so."""
@@ -126,8 +120,7 @@ class FeedbackHandler:
                 code=Code.PRECONDITION_FAILED,
             )
         except EdgeDaemonError as error:
-            named = error.request_id if isinstance(error, RefusedRequest) else request_id
-            self._answer(incoming, refused(named or request_id, error))
+            self._refuse(incoming, request_id, error)
         finally:
             incoming.done()
 
@@ -135,22 +128,15 @@ class FeedbackHandler:
 
     def _note(self, words: FeedbackMessage, incoming: Incoming, label: Label) -> None:
         """All of it in one transaction; raises StateError, and nothing is noted."""
-        found = [(word, self._part_of(word)) for word in words.items]
-        known = [(word, part) for word, part in found if part is not None]
-        unknown = [_name(word) for word, part in found if part is None]
+        known, fresh, unknown = self._matched(words.items)
         answer = _answer_of(words.request.id, len(known), unknown)
         tools, now = self._tools, self._tools.rows.now()
         reply_to = incoming.reply_to
         status = Status.SUCCEEDED if known else Status.REJECTED
         request = RequestRow(
-            words.request.id,
-            _VERB,
-            now.utc,
-            reply_to=reply_to.to_json().encode(),
-            body=words.body,
+            words.request.id, _VERB, now.utc, reply_to=reply_to.to_json(), body=words.body
         )
         rows = tuple(_row(words.request.id, now.utc, *pair) for pair in known)
-        fresh = [pair for pair in known if not self._is_said(*pair)]
         first = accepted(words.request.id)
         outbox = tools.rows.answers(_VERB, first, reply_to) if known else ()
         facts = {
@@ -182,6 +168,15 @@ class FeedbackHandler:
         label([Labelled(part.boot, part.number, word.verdict) for word, part in known])
         self._show_precision()
 
+    def _matched(
+        self, words: Sequence[Feedback]
+    ) -> tuple[list[_Known], list[_Known], list[Feedback]]:
+        """Words on known parts, those of them that are news, and words on unknown parts."""
+        found = [(word, self._part_of(word)) for word in words]
+        known = [(word, part) for word, part in found if part is not None]
+        fresh = [pair for pair in known if not self._is_said(*pair)]
+        return known, fresh, [word for word, part in found if part is None]
+
     def _part_of(self, word: Feedback) -> Part | None:
         """By number or frame in the boot that is named, else in this one; by id in any."""
         kept_rollouts = self._tools.journal.rollouts
@@ -204,6 +199,10 @@ class FeedbackHandler:
         if verified:
             self._tools.metrics.precision(confirmed / verified)
 
+    def _refuse(self, incoming: Incoming, request_id: str, error: EdgeDaemonError) -> None:
+        named = error.request_id if isinstance(error, RefusedRequest) else request_id
+        self._answer(incoming, refused(named, error))
+
     def _answer(self, incoming: Incoming, answer: Answer) -> None:
         respond(self._tools.carrier, _VERB, answer, incoming.ways_back)
 
@@ -213,8 +212,8 @@ def _overrules(said: Verdict, told: str) -> bool:
     return told != Verdict.UNINSPECTED.value and (said is Verdict.NG) != (told == Verdict.NG.value)
 
 
-def _answer_of(request_id: str, noted: int, unknown: Sequence[str]) -> Answer:
-    named = ", ".join(unknown[:_NAMED]) + (" …" if len(unknown) > _NAMED else "")
+def _answer_of(request_id: str, noted: int, unknown: Sequence[Feedback]) -> Answer:
+    named = ", ".join(map(_name, unknown[:_NAMED])) + (" …" if len(unknown) > _NAMED else "")
     if not noted:
         refusal = Refusal(
             Code.UNKNOWN_PART,
@@ -225,7 +224,7 @@ def _answer_of(request_id: str, noted: int, unknown: Sequence[str]) -> Answer:
         return outcome(request_id, Status.REJECTED, refusal=refusal)
     parts = "1 part" if noted == 1 else f"{noted} parts"
     detail = f"Noted: {parts}." + (f" Not known: {named}." if unknown else "")
-    return outcome(request_id, Status.SUCCEEDED, detail=detail)
+    return Answer(request_id, Outcome(request_id, Status.SUCCEEDED.value, detail=detail))
 
 
 def _row(request: str, utc: float, word: Feedback, part: Part) -> FeedbackRow:

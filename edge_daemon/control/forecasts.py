@@ -15,7 +15,8 @@ from edge_daemon.core.rollout.plan import read_plan
 from edge_daemon.core.rollout.rates import LOOK_BACK_DAYS, Forecast, Rates, foretell
 from edge_daemon.core.rollout.values import Plan, SliceRule
 from edge_daemon.core.values import Refusal
-from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.errors import EdgeDaemonError, StateError
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.journal_rates import DAY_S, Rejected, RejectedPair
 
@@ -24,10 +25,7 @@ class Forecasts:
     """Reads the journal on a thread of its own; `put` gets the result."""
 
     def __init__(
-        self,
-        journal: Journal,
-        put: Callable[[ForecastMade], None],
-        now_utc: Callable[[], float],
+        self, journal: Journal, put: Callable[[ForecastMade], None], now_utc: Callable[[], float]
     ) -> None:
         self._journal, self._put, self._now_utc = journal, put, now_utc
 
@@ -36,12 +34,14 @@ class Forecasts:
         threading.Thread(target=self._make, args=(effect,), name="forecast", daemon=True).start()
 
     def _make(self, effect: MakeForecast) -> None:
-        try:
+        told, refusal = Forecast(()), None
+        with contained() as attempt:  # whatever it was becomes the answer
             told = forecast_of(effect.plan, self._journal, self._now_utc())
-        except EdgeDaemonError as error:
-            self._put(ForecastMade(effect.request, Forecast(()), Refusal.of(error)))
-        else:
-            self._put(ForecastMade(effect.request, told))
+        if (fault := attempt.fault) is not None:
+            if not isinstance(fault, EdgeDaemonError):
+                fault = StateError(f"What is on record here cannot be read: {fault!r}.")
+            refusal = Refusal.of(fault)
+        self._put(ForecastMade(effect.request, told, refusal))
 
 
 def forecast_of(plan: Plan, journal: Journal, now_utc: float) -> Forecast:

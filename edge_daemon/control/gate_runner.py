@@ -8,22 +8,22 @@ picture where the line gives no frame that it judges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
 from edge_daemon.config import GateSettings
-from edge_daemon.control.comparison import (
-    LOOKS,
-    SPOT_FRAMES,
-    TIMED_FRAMES,
-    Comparison,
+from edge_daemon.control.comparison import LOOKS, SPOT_FRAMES, TIMED_FRAMES, Comparison
+from edge_daemon.control.golden_looks import (
+    NOT_SEEN,
+    Candidate,
+    Deadline,
+    Detected,
+    GoldenCache,
+    GoldenLooks,
+    ask,
 )
-from edge_daemon.control.golden_cache import Detected, GoldenCache
-from edge_daemon.control.golden_looks import NOT_SEEN, Candidate, Deadline, GoldenLooks, ask
 from edge_daemon.control.idle_time import IdleTime
 from edge_daemon.core.compatibility import Compatibility
 from edge_daemon.core.gate import Evidence, Memory, WarmUp
@@ -32,7 +32,6 @@ from edge_daemon.core.proof import Proof, difference, spot_check, spots
 from edge_daemon.core.recent import RecentLimits
 from edge_daemon.core.values import Check
 from edge_daemon.core.verdicts import Picture, needs_a_part
-from edge_daemon.host.clock import Clock
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels
 from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.picture_size import picture_size
@@ -52,8 +51,6 @@ INFERENCES_A_GAP = 2
 SAMPLE_TIMEOUT_S = 0.5
 """Longer than this without a frame, and the camera counts as silent for the gate."""
 
-_R = TypeVar("_R")
-
 
 class GateRunner:
     """One gate for one candidate; every call to its slot is bounded by what is left of the time."""
@@ -64,7 +61,6 @@ class GateRunner:
         line: FrameControl,
         active_slot: ActiveSlot,
         free_memory: Callable[[], dict[str, int]],
-        clock: Clock,
     ) -> None:
         self._settings = settings
         self._line = line
@@ -72,9 +68,8 @@ class GateRunner:
         self._gaps = IdleTime(active_slot)
         self._golden_cache = GoldenCache()
         self._free_memory = free_memory
-        self._clock = clock
 
-    def warm(self, slot: Slot, inferences: int, deadline_at: float) -> tuple[WarmUp, ...]:
+    def warm(self, slot: Slot, inferences: int, deadline: Deadline) -> tuple[WarmUp, ...]:
         """The first inferences, on a frame of this camera; an error refuses the bundle.
 
         At least two of them, unless the line gives no frame that it judges: its pace is not needed
@@ -90,16 +85,16 @@ class GateRunner:
                     sample = samples.next(self._patience_s(slot))
                 self._begin(slot, sample if number < 2 else None)
                 height, width = sample.frame.pixels.shape[:2]
-                seen = self._in_time(deadline_at, partial(slot.infer, sample.frame))
+                seen = deadline.run(partial(slot.infer, sample.frame))
                 self._gaps.ended(slot)
                 results.append(WarmUp(width, height, seen.detections, seen.finite))
         return tuple(results)
 
-    def wake(self, slot: Slot, deadline_at: float) -> None:
+    def wake(self, slot: Slot, deadline: Deadline) -> None:
         """The first inference alone, the slow one, of what was proven before; a frame waits."""
         with self._line.sampler() as samples:
             sample = samples.next(self._patience_s(slot))
-            self._in_time(deadline_at, partial(slot.infer, sample.frame))
+            deadline.run(partial(slot.infer, sample.frame))
 
     def _begin(self, slot: Slot, sample: Sample | None) -> None:
         """Return when a gap begins: the one right after the verdict on this sample."""
@@ -110,13 +105,13 @@ class GateRunner:
         self._gaps.began(slot)
 
     def evidence(
-        self, candidate: Candidate, warm_ups: tuple[WarmUp, ...], deadline_at: float
+        self, candidate: Candidate, warm_ups: tuple[WarmUp, ...], deadline: Deadline
     ) -> Evidence:
         """Everything that the gate judges, measured now."""
-        looks = self._looks(candidate, deadline_at)
-        seen = self._beside(candidate, deadline_at, looks)
+        looks = self.looks(candidate, deadline)
+        seen = self.beside(candidate, deadline, looks)
         golden = looks.rest()
-        nothing = self._pictures_of_nothing(candidate, warm_ups, deadline_at)
+        nothing = self._pictures_of_nothing(candidate, warm_ups, deadline)
         return self._gathered(candidate, warm_ups, golden, nothing, seen)
 
     def spot(
@@ -125,26 +120,29 @@ class GateRunner:
         warm_ups: tuple[WarmUp, ...],
         proof: Proof,
         start: int,
-        deadline_at: float,
+        deadline: Deadline,
     ) -> tuple[Check, Evidence | None]:
         """Check some golden images against the record, then return the evidence.
 
         The record stands for the other images. What depends on the version before is measured now,
         on recent frames and on these images. `start`: the index of the first image.
         """
-        looked = self._spots(candidate, proof, start, deadline_at)
+        chosen = _spots(candidate, start)
+        others = {n: found for n, found in enumerate(proof.golden) if n not in chosen}
+        looks = self.looks(candidate, deadline, others)
         seen = None
         if candidate.incumbent:
             look = TIMED_FRAMES if _asks_for_frames(candidate) else SPOT_FRAMES
-            seen = self._beside(candidate, deadline_at, looked.looks, look)
-        check, golden = looked.check()
+            seen = self.beside(candidate, deadline, looks, look)
+        golden = looks.rest()
+        check = _compared(candidate.verified.manifest, golden, proof, len(chosen))
         if not check.passed:
             return check, None
         if seen is None:
             candidate.slot.promote()
         nothing = proof.nothing
         if any(picture.size != warm_ups[0].size for picture in nothing):
-            nothing = self._pictures_of_nothing(candidate, warm_ups, deadline_at)
+            nothing = self._pictures_of_nothing(candidate, warm_ups, deadline)
         return check, self._gathered(candidate, warm_ups, golden, nothing, seen)
 
     def _gathered(
@@ -181,51 +179,22 @@ class GateRunner:
             loaded.head_classes,
         )
 
-    def golden(
-        self, candidate: Candidate, deadline_at: float, on_record: Mapping[int, Detected] = NOT_SEEN
-    ) -> tuple[Golden, ...]:
-        """What both models see on each golden image; see `GoldenLooks`."""
-        return self._looks(candidate, deadline_at, on_record).rest()
-
-    def _looks(
-        self, candidate: Candidate, deadline_at: float, on_record: Mapping[int, Detected] = NOT_SEEN
+    def looks(
+        self, candidate: Candidate, deadline: Deadline, on_record: Mapping[int, Detected] = NOT_SEEN
     ) -> GoldenLooks:
-        deadline = Deadline(deadline_at, self._clock)
+        """What both models will see on the golden images."""
         return GoldenLooks(self._gaps, self._golden_cache, candidate, deadline, on_record)
 
-    def _spots(self, candidate: Candidate, proof: Proof, start: int, deadline_at: float) -> _Spots:
-        """Some golden images are looked at again; of the others there is what is on record."""
-        manifest, paths = candidate.verified.manifest, candidate.verified.golden
-        pictures = [
-            (image.expectation, picture_size(path))
-            for image, path in zip(manifest.golden, paths, strict=True)
-        ]
-        chosen = spots(pictures, manifest.recipe, start % max(1, len(pictures)))
-        others = {n: found for n, found in enumerate(proof.golden) if n not in chosen}
-        return _Spots(manifest, proof, len(chosen), self._looks(candidate, deadline_at, others))
-
-    def _beside(
-        self, candidate: Candidate, deadline_at: float, looks: GoldenLooks, look: int = TIMED_FRAMES
-    ) -> Comparison:
-        """Live frames, and golden images in what they leave of a gap that has room for both.
-
-        Where it has not, golden images come first, under the lower priority.
-        """
-        if not self._gaps.fits(candidate.slot, INFERENCES_A_GAP):
-            looks.rest()
-        return self.interleaved(candidate, deadline_at, look, looks)
-
-    def interleaved(
-        self,
-        candidate: Candidate,
-        deadline_at: float,
-        look: int = TIMED_FRAMES,
-        between: GoldenLooks | None = None,
+    def beside(
+        self, candidate: Candidate, deadline: Deadline, looks: GoldenLooks, look: int = TIMED_FRAMES
     ) -> Comparison:
         """Both models on the same frames in turns; on more frames where the result is in doubt.
 
-        `between`: what the candidate does besides, in gaps that have room for it.
+        Golden images are looked at in what a frame leaves of a gap that has room for both. Where
+        none has, they come first, under the lower priority.
         """
+        if not self._gaps.fits(candidate.slot, INFERENCES_A_GAP):
+            looks.rest()
         candidate.slot.promote()  # measured under the priority that it will have
         manifest, incumbent = candidate.verified.manifest, candidate.incumbent
         limits = manifest.limits.no_looser_than(self._settings.latency_ratio)
@@ -236,7 +205,7 @@ class GateRunner:
                 sample = samples.next(patience_s)
                 if sample.judged is not None:
                     self._begin(candidate.slot, sample)
-                found = self._in_time(deadline_at, partial(candidate.slot.infer, sample.frame))
+                found = deadline.run(partial(candidate.slot.infer, sample.frame))
                 judged = incumbent.judged(sample) if incumbent else None
                 seen.note(found, judged, sample.frame.size)
                 if judged is None:
@@ -247,14 +216,14 @@ class GateRunner:
                         seen.usual_ms.append(other.inference_ms)
                 if sample.judged is None:
                     patience_s = 0.0  # the line is silent, or waits for this very model
-                elif between is not None and self._gaps.has_room(candidate.slot):
-                    between.one()
+                elif self._gaps.has_room(candidate.slot):
+                    looks.one()
                 if number >= look and seen.is_enough(number, limits, look):
                     break
         return seen
 
     def _pictures_of_nothing(
-        self, candidate: Candidate, warm_ups: tuple[WarmUp, ...], deadline_at: float
+        self, candidate: Candidate, warm_ups: tuple[WarmUp, ...], deadline: Deadline
     ) -> tuple[Picture, ...]:
         """What the candidate finds in pictures without a part, if its recipe requires something."""
         if not needs_a_part(candidate.verified.manifest.recipe) or not warm_ups:
@@ -266,15 +235,10 @@ class GateRunner:
                 memory.pixels(0)[:] = pixels
                 self._gaps.begin(candidate.slot)
                 look = partial(candidate.slot.infer, FrameAddress(memory, 0))
-                seen = self._in_time(deadline_at, look).detections
-                found.append(Picture(name, seen, memory.shape.size))
+                found.append(Picture(name, deadline.run(look).detections, memory.shape.size))
         finally:
             memory.close()
         return tuple(found)
-
-    def _in_time(self, deadline_at: float, work: Callable[[float], _R]) -> _R:
-        """See `Deadline.run`."""
-        return Deadline(deadline_at, self._clock).run(work)
 
     def _patience_s(self, slot: Slot) -> float:
         """How long to wait for the next judged frame; none comes while no other slot judges."""
@@ -290,25 +254,24 @@ class GateRunner:
         )
 
 
-@dataclass(frozen=True)
-class _Spots:
-    """The golden images of a spot proof."""
+def _spots(candidate: Candidate, start: int) -> tuple[int, ...]:
+    """The golden images that a spot proof looks at again, by their places."""
+    manifest, paths = candidate.verified.manifest, candidate.verified.golden
+    pictures = [
+        (image.expectation, picture_size(path))
+        for image, path in zip(manifest.golden, paths, strict=True)
+    ]
+    return spots(pictures, manifest.recipe, start % max(1, len(pictures)))
 
-    manifest: Manifest
-    proof: Proof
-    chosen: int
-    looks: GoldenLooks
 
-    def check(self) -> tuple[Check, tuple[Golden, ...]]:
-        """Whether the candidate sees on them what is on record, and what it saw on all."""
-        golden = self.looks.rest()
-        differences = []
-        pairs = zip(self.manifest.golden, golden, self.proof.golden, strict=True)
-        for image, seen, recorded in pairs:
-            why = difference(recorded, seen.candidate, self.manifest.recipe, seen.size)
-            if why:
-                differences.append((image.image, why))
-        return spot_check(differences, self.chosen, len(golden)), golden
+def _compared(manifest: Manifest, golden: Sequence[Golden], proof: Proof, chosen: int) -> Check:
+    """Whether the candidate sees what is on record; it looked at `chosen` images again."""
+    differences = []
+    for image, seen, recorded in zip(manifest.golden, golden, proof.golden, strict=True):
+        why = difference(recorded, seen.candidate, manifest.recipe, seen.size)
+        if why:
+            differences.append((image.image, why))
+    return spot_check(differences, chosen, len(golden))
 
 
 def _asks_for_frames(candidate: Candidate) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,24 +10,29 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge_daemon.control.comparison import Incumbent
-from edge_daemon.control.golden_cache import Detected, GoldenCache
 from edge_daemon.control.idle_time import IdleTime
 from edge_daemon.core.golden import Golden
 from edge_daemon.core.recipe import counted
+from edge_daemon.core.values import Detection
 from edge_daemon.core.verdicts import Reference
 from edge_daemon.errors import Code, SlotLost
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.memory import FrameAddress
 from edge_daemon.models.bundle import Verified
-from edge_daemon.models.manifest import GoldenImage
+from edge_daemon.models.manifest import GoldenImage, Manifest
 from edge_daemon.models.picture_size import picture_size
 from edge_daemon.slots.slot import Inference, Loaded, Slot
+
+MOST_DETECTIONS = 20_000
+"""Of all models together, some megabytes; beyond it the model that came first is forgotten."""
 
 IDLE_TASK_S = 1.0
 """If the active model takes longer for a picture that is not of the line, it is asked no more."""
 
 ASKED_PIXELS = 16_000_000
 """Of larger golden images it is not asked at all: the line's own frames are no larger."""
+
+Detected = tuple[Detection, ...]
 
 NOT_SEEN: Mapping[int, Detected] = {}
 
@@ -62,6 +68,37 @@ class Deadline:
             if self.clock.now().at < self.at:
                 raise
             raise _late() from lost
+
+
+class GoldenCache:
+    """What models saw on golden images, so that each image is inferred once; for this boot only.
+
+    By model and image, each identified by its digest. Consecutive versions share most of their
+    images. What a version saw when it was proven is what it sees as the active one: same weights,
+    same box. Inferring it again would cost the line time.
+    """
+
+    def __init__(self, most_detections: int = MOST_DETECTIONS) -> None:
+        self._most = most_detections
+        self._lock = threading.Lock()
+        self._models: dict[str, dict[str, Detected]] = {}
+
+    def keep(self, model: Manifest, image: GoldenImage, found: Detected) -> None:
+        """Remember it; an image without a digest of its own is not kept."""
+        if image.sha256 is None:
+            return
+        with self._lock:
+            self._models.setdefault(model.sha256, {})[image.sha256] = found
+            while len(self._models) > 1 and self._size() > self._most:
+                del self._models[next(iter(self._models))]
+
+    def recall(self, model: Manifest, image: GoldenImage) -> Detected | None:
+        """What the model saw; None if it was not asked, or that was dropped."""
+        with self._lock:
+            return self._models.get(model.sha256, {}).get(image.sha256 or "")
+
+    def _size(self) -> int:
+        return sum(1 + len(found) for seen in self._models.values() for found in seen.values())
 
 
 class GoldenLooks:
@@ -152,11 +189,7 @@ def ask(gaps: IdleTime, incumbent: Incumbent | None, picture: FrameAddress) -> I
     """The active model's answer between two frames; None if there is none, or it came late."""
     if incumbent is None:
         return None
-    return gaps.ask(incumbent.manifest.ref, partial(_look_at, picture))
-
-
-def _look_at(picture: FrameAddress, slot: Slot) -> Inference | None:
-    return slot.infer_picture(picture, IDLE_TASK_S)
+    return gaps.ask(incumbent.manifest.ref, lambda slot: slot.infer_picture(picture, IDLE_TASK_S))
 
 
 def _is_large(path: Path) -> bool:

@@ -48,10 +48,10 @@ class IdleTime:
         self._room_s = 0.0
         self._turns: dict[str, _Turn] = {}
 
-    def learn(self, judged: Judged | None) -> None:
+    def learn(self, judged: Judged) -> None:
         """Called with each judged frame: two of them tell how long a gap is."""
-        seen, self._seen = self._seen, judged or self._seen
-        if judged is None or seen is None or judged.frame <= seen.frame:
+        seen, self._seen = self._seen, judged
+        if seen is None or judged.frame <= seen.frame:
             return
         frame_s = (judged.captured_at - seen.captured_at) / (judged.frame - seen.frame)
         self._room_s = frame_s - (judged.queue_ms + judged.inference_ms) / 1e3 - SPARE_S

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
@@ -88,7 +89,6 @@ class Inquiries:
         return verb in self._answers
 
     def answer(self, question: Question) -> None:
-        """Answer it, now or later; raises EdgeDaemonError where that is impossible."""
         self._answers[question.verb](question)
 
     def _status(self, question: Question) -> None:
@@ -215,12 +215,21 @@ def audit_report(
                 "seq": link.seq,
                 "time": iso_utc(link.row.utc),
                 "kind": link.row.kind,
-                "body": json.loads(link.row.body),
+                "body": _audited(link.row.body),
                 "hash": link.hash,
             }
             for link in journal.audit_rows(limit)
         ],
     }
+
+
+def _audited(body: bytes) -> dict[str, Any]:
+    """What a row says; of one that was tampered with, whatever stands there."""
+    with suppress(ValueError):
+        said = json.loads(body)
+        if isinstance(said, dict):
+            return said
+    return {"damaged": body.decode("utf-8", "replace")}
 
 
 def trusted_clock(journal: Journal, now: Instant, by: str) -> AuditRow:

@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -41,10 +41,7 @@ class LineageBook:
     """
 
     def __init__(
-        self,
-        journal: Journal,
-        read: Callable[[BundleRef], Manifest],
-        now_utc: Callable[[], float],
+        self, journal: Journal, read: Callable[[BundleRef], Manifest], now_utc: Callable[[], float]
     ) -> None:
         self._journal, self._read, self._now_utc = journal, read, now_utc
         self._lock = threading.Lock()
@@ -157,7 +154,10 @@ def lineage_report(journal: Journal, model: str) -> dict[str, Any]:
             {"from": iso_utc(span.from_utc), "to": iso_utc(span.to_utc), "frames": span.frames}
             for span in kept.active(model, MOST_SHOWN)
         ],
-        "receipts": [_receipt(json.loads(body)) for body in kept.receipts(model, MOST_SHOWN)],
+        "receipts": [
+            {key: receipt.get(key) for key in _OF_A_RECEIPT}
+            for receipt in map(json.loads, kept.receipts(model, MOST_SHOWN))
+        ],
         "rollouts": [head_of(rollout) for rollout in rollouts if rollout is not None],
     }
 
@@ -170,8 +170,8 @@ def dataset_report(journal: Journal, dataset: str) -> dict[str, Any]:
     rows = journal.lineage.bundles()
     trained = {row.model: _trained(row) for row in rows}
     found = trained_on(dataset, trained)
+    unknown = sum(not each.datasets for each in trained.values())
     if not found:
-        unknown = sum(not each.datasets for each in trained.values())
         raise SenderError(
             f"No version that was in the store is known to be trained on {dataset!r}.",
             hint=f"Of {len(rows)} versions {unknown} do not say what they were trained on.",
@@ -186,13 +186,11 @@ def dataset_report(journal: Journal, dataset: str) -> dict[str, Any]:
         for row in rows
         if row.model in found
     ]
-    unknown = sum(not each.datasets for each in trained.values())
-    since = iso_utc(journal.lineage.since_utc())
     return {
         "dataset": dataset,
         "versions": lines,
         "without_dataset": unknown,
-        "counted_since": since,
+        "counted_since": iso_utc(journal.lineage.since_utc()),
     }
 
 
@@ -215,11 +213,7 @@ def _trained(row: BundleRow) -> Trained:
 
 def origin_of(row: BundleRow) -> Origin | None:
     """Where it came from; None where it was never told."""
-    if row.source is None:
-        return None
-    plain = json.loads(row.source)
-    told = {each.name: plain[each.name] for each in fields(Origin) if each.name in plain}
-    return Origin(**{**told, "datasets": tuple(plain.get("datasets", ()))})
+    return None if row.source is None else msgspec.json.decode(row.source, type=Origin)
 
 
 def _version(row: BundleRow, trained: Trained) -> dict[str, Any]:
@@ -251,10 +245,6 @@ def _ancestors(model: str, trained: Mapping[str, Trained]) -> list[dict[str, Any
 
 
 _OF_A_RECEIPT = ("swap_id", "from", "to", "by", "cutover_at", "cutover_frame", "pause_ms", "trial")
-
-
-def _receipt(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: plain.get(key) for key in _OF_A_RECEIPT}
 
 
 def _json(plain: Mapping[str, Any]) -> bytes:

@@ -21,7 +21,7 @@ from edge_daemon.config import GateSettings, SlotsSettings
 from edge_daemon.control.bundle_copies import BundleCopies
 from edge_daemon.control.comparison import Incumbent
 from edge_daemon.control.gate_runner import SPOT_WARM_UPS, WARM_UPS, GateRunner
-from edge_daemon.control.golden_looks import Candidate
+from edge_daemon.control.golden_looks import Candidate, Deadline
 from edge_daemon.control.proofs import Proofs
 from edge_daemon.control.rejection import (
     Refused,
@@ -51,7 +51,7 @@ from edge_daemon.core.verdicts import Reference, accept
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.error_boundary import contained
-from edge_daemon.models.bundle import Manifest
+from edge_daemon.models.bundle import Manifest, Verified
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from edge_daemon.models.versions import provisions, unmet
@@ -109,9 +109,7 @@ class LoaderTools:
 
 @dataclass(frozen=True)
 class _Examined:
-    """The result of an examination: by the whole gate, or by a spot proof that relies on an earlier
-    one.
-    """
+    """What was examined: by the whole gate, or by a spot proof that relies on an earlier one."""
 
     report: Report
     evidence: Evidence
@@ -123,12 +121,12 @@ class Loader:
 
     def __init__(
         self,
-        bench: LoaderTools,
+        tools: LoaderTools,
         active_slot: ActiveSlot,
         post: Callable[[Event], None],
         incumbent: Callable[[], Manifest | None],
     ) -> None:
-        self._bench = bench
+        self._tools = tools
         self._active_slot = active_slot
         self._post = post
         self._incumbent = incumbent
@@ -139,8 +137,8 @@ class Loader:
         }
         self.proofs: dict[str, GateProof] = {}
         self._given_up: set[str] = set()  # slots whose work was ended: it is not wanted any more
-        self._copies = BundleCopies(bench.store, bench.trust, bench.scratch)
-        self._private = (str(bench.scratch), str(bench.store.root))
+        self._copies = BundleCopies(tools.store, tools.trust, tools.scratch)
+        self._private = (str(tools.scratch), str(tools.store.root))
         self._reached: dict[str, StageReached] = {}  # by slot: each has one writer
 
     def proof_of(self, known: StoredBundle) -> GateProof | None:
@@ -150,7 +148,7 @@ class Loader:
     def recipe_of(self, ref: BundleRef | None) -> Recipe | None:
         """The recipe of a version that the store knows."""
         try:
-            return self._bench.store.manifest(ref).recipe if ref else None
+            return self._tools.store.manifest(ref).recipe if ref else None
         except EdgeDaemonError:
             return None
 
@@ -194,15 +192,14 @@ class Loader:
 
     def _prepare(self, job: Prepare) -> None:
         log = _log.bind(swap_id=job.swap_id, model=str(job.target.ref), slot=job.slot)
-        stages = Stages(lambda stage: self._reach(job.slot, job.token, stage), self._bench.clock)
+        stages = Stages(lambda stage: self._reach(job.slot, job.token, stage), self._tools.clock)
         slot = self._vacant(job.slot)
         proof: list[Check] = []
-        with contained() as attempt, self._bench.quiet():
+        with contained() as attempt, self._tools.quiet():
             self.proofs[job.slot] = gate_proof = self._prove(job, slot, stages, proof)
         if (error := attempt.fault) is not None:  # whatever it was becomes the job's answer
-            refusal = with_checks(
-                refusal_of(error, job.target, self._private), proof, stages.current
-            )
+            refusal = refusal_of(error, job.target, self._private)
+            refusal = with_checks(refusal, proof, stages.current)
             slot.free()
             self._copies.clear(job.slot)
             if job.slot in self._given_up:
@@ -217,29 +214,30 @@ class Loader:
 
     def _prove(self, job: Prepare, slot: Slot, stages: Stages, proof: list[Check]) -> GateProof:
         """`proof` collects the checks that passed, for the answer when a later one fails."""
-        gate = self._bench.gate
         stages.enter("verify")
         verified = self._copies.verify(job.target, job.slot, job.token)
         proof += provenance(verified)
         self._refuse_lacking(verified.manifest, proof)
         stages.enter("load")
         urgent = job.urgent or self._active_slot.pointer.slot is None
-        order = LoadOrder.of(verified, self._bench.slots.device, job.swap_id)
-        floor = self._bench.floor_of(verified.manifest.recipe)
-        order = replace(order, urgent=urgent, floor=floor)
-        loaded = slot.load(order, gate.load_timeout_s)
-        proof.append(Check("load", True, round(loaded.load_ms), gate.load_timeout_s * 1e3, "ms"))
+        loaded = self._load(slot, verified, job.swap_id, urgent=urgent)
+        limit_ms = self._tools.gate.load_timeout_s * 1e3
+        proof.append(Check("load", True, round(loaded.load_ms), limit_ms, "ms"))
         refuse_other(verified.manifest, loaded, proof)
-        rival = self._rival(job.target)
-        reference = self._reference(job.reference, verified.manifest)
-        candidate = Candidate(slot, verified, loaded, rival, reference)
+        candidate = Candidate(
+            slot,
+            verified,
+            loaded,
+            self._incumbent_of(job.target),
+            self._reference(job.reference, verified.manifest),
+        )
         examined = self._examine(job, candidate, stages, proof)
         stages.end()
         report = examined.report
         if not report.passed:
             raise Refused(failed(report))
-        if self._bench.proofs is not None and examined.relied_on is None:
-            self._bench.proofs.keep(verified, examined.evidence, report)
+        if self._tools.proofs is not None and examined.relied_on is None:
+            self._tools.proofs.keep(verified, examined.evidence, report)
         return GateProof(
             job.target,
             verified.manifest.recipe,
@@ -259,17 +257,17 @@ class Loader:
 
         What fails on as much evidence as the gate has gets no second chance.
         """
-        settings, runner, slot = self._bench.gate, self._bench.runner, candidate.slot
-        proofs, verified = self._bench.proofs, candidate.verified
-        deadline_at = self._bench.clock.now().at + settings.timeout_s
+        settings, runner, slot = self._tools.gate, self._tools.runner, candidate.slot
+        proofs, verified = self._tools.proofs, candidate.verified
+        deadline = self._deadline()
         stages.enter("warm")
         known = proofs.recall(verified) if proofs else None
         inferences = max(WARM_UPS, settings.warm_up_inferences)
-        warm_ups = runner.warm(slot, SPOT_WARM_UPS if known else inferences, deadline_at)
+        warm_ups = runner.warm(slot, SPOT_WARM_UPS if known else inferences, deadline)
         stages.enter("gate")
         if known and proofs:
             start = zlib.crc32(job.swap_id.encode())  # another one each time, also after a restart
-            spot, evidence = runner.spot(candidate, warm_ups, known, start, deadline_at)
+            spot, evidence = runner.spot(candidate, warm_ups, known, start, deadline)
             report = self._judge(job, verified.manifest, evidence, (*proof, spot))
             enough = [check for check in report.failed if check.name not in THINNER]
             if evidence is not None and (report.passed or enough):
@@ -278,15 +276,15 @@ class Loader:
             _log.warning("spot_proof_failed", model=str(job.target.ref), why=why)
             if not spot.passed:
                 proofs.forget(job.target, known)
-            warm_ups = runner.warm(slot, inferences, deadline_at)
-        evidence = runner.evidence(candidate, warm_ups, deadline_at)
+            warm_ups = runner.warm(slot, inferences, deadline)
+        evidence = runner.evidence(candidate, warm_ups, deadline)
         return _Examined(self._judge(job, verified.manifest, evidence, proof), evidence)
 
     def _judge(
         self, job: Prepare, manifest: Manifest, evidence: Evidence | None, proof: Iterable[Check]
     ) -> Report:
         """The checks so far and those of the evidence; some may be accepted."""
-        limits = manifest.limits.no_looser_than(self._bench.gate.latency_ratio)
+        limits = manifest.limits.no_looser_than(self._tools.gate.latency_ratio)
         measured = assess(evidence, limits).checks if evidence else ()
         return Report((*proof, *accept(measured, job.accepted, job.accepted_why)))
 
@@ -299,12 +297,8 @@ class Loader:
         with contained() as attempt:
             kept = self._copies.find(job.target, job.slot)
             verified = kept or self._copies.verify(job.target, job.slot, job.token)
-            order = LoadOrder.of(verified, self._bench.slots.device)
-            floor = self._bench.floor_of(verified.manifest.recipe)
-            order = replace(order, urgent=True, floor=floor)
-            loaded: Loaded = slot.load(order, self._bench.gate.load_timeout_s)
-            deadline_at = self._bench.clock.now().at + self._bench.gate.timeout_s
-            self._bench.runner.wake(slot, deadline_at)
+            loaded = self._load(slot, verified, urgent=True)
+            self._tools.runner.wake(slot, self._deadline())
         if (error := attempt.fault) is not None:
             refusal = refusal_of(error, job.target, self._private)
             slot.free()
@@ -348,13 +342,23 @@ class Loader:
             slot.kill()
         return slot
 
+    def _load(self, slot: Slot, verified: Verified, swap_id: str = "", *, urgent: bool) -> Loaded:
+        order = LoadOrder.of(verified, self._tools.slots.device, swap_id)
+        floor = self._tools.floor_of(verified.manifest.recipe)
+        order = replace(order, urgent=urgent, floor=floor)
+        return slot.load(order, self._tools.gate.load_timeout_s)
+
+    def _deadline(self) -> Deadline:
+        clock = self._tools.clock
+        return Deadline(clock.now().at + self._tools.gate.timeout_s, clock)
+
     def _reach(self, slot: str, token: int, stage: str) -> None:
         reached = self._reached[slot] = StageReached(token, stage)
         self._post(reached)
 
     def _refuse_lacking(self, manifest: Manifest, proof: list[Check]) -> None:
         """Refuse what this box lacks: loading it would fail with a worse message."""
-        check = requirements(unmet(manifest.requires, provisions(self._bench.gpu)))
+        check = requirements(unmet(manifest.requires, provisions(self._tools.gpu)))
         proof.append(check)
         if check.passed:
             return
@@ -362,17 +366,18 @@ class Loader:
         hint = "Install it, or build the bundle for this box."
         raise Refused(Refusal(Code.INCOMPATIBLE, message, hint, tuple(proof)))
 
-    def _rival(self, target: StoredBundle) -> Incumbent | None:
+    def _incumbent_of(self, target: StoredBundle) -> Incumbent | None:
         manifest = self._incumbent()
-        same = manifest is not None and manifest.ref.name == target.ref.name
-        return Incumbent(manifest) if manifest is not None and same else None
+        if manifest is None or manifest.ref.name != target.ref.name:
+            return None
+        return Incumbent(manifest)
 
     def _reference(self, ref: BundleRef | None, candidate: Manifest) -> Reference | None:
         """The version to compare verdicts with; None also where the store has lost it."""
         if ref is None:
             return None
         try:
-            before = self._bench.store.manifest(ref)
+            before = self._tools.store.manifest(ref)
         except EdgeDaemonError as error:
             _log.warning("reference_not_read", model=str(ref), error=error.message)
             return None

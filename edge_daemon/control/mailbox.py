@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 
-from edge_daemon.control.arrivals import Arrival, Call, OrderArrived, RequestArrived
+from edge_daemon.control.arrivals import Arrival, Call, OrderArrived, RequestArrived, Stop
 from edge_daemon.messaging.messages import Incoming
 
 TOGETHER = 64
@@ -27,10 +27,10 @@ class Mailbox:
         self._changed = threading.Condition()
         self._number = count()
         self._orders: deque[tuple[int, OrderArrived]] = deque()
-        self._others: deque[tuple[int, Arrival]] = deque()
+        self._others: deque[tuple[int, Arrival | Stop]] = deque()
         self._let_one_go = False
 
-    def put(self, arrival: Arrival) -> None:
+    def put(self, arrival: Arrival | OrderArrived | Stop) -> None:
         """Returns at once."""
         with self._changed:
             if isinstance(arrival, OrderArrived):
@@ -40,14 +40,13 @@ class Mailbox:
             self._changed.notify()
 
     def put_request(self, verb: str, incoming: Incoming) -> None:
-        """A request, unread."""
         self.put(RequestArrived(verb, incoming))
 
     def call(self, work: Callable[[], None]) -> None:
         """Have short work on the records done between two steps."""
         self.put(Call(work))
 
-    def take(self, timeout_s: float) -> Arrival | Orders | None:
+    def take(self, timeout_s: float) -> Arrival | Orders | Stop | None:
         """The next arrival, or all waiting orders; None after the timeout."""
         with self._changed:
             self._changed.wait_for(lambda: self._orders or self._others, timeout_s)

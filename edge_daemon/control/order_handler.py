@@ -32,7 +32,6 @@ class OrderHandler:
         self._refusals = Refusals()
 
     def problems(self) -> tuple[str, ...]:
-        """Which topics cannot be read, in a sentence."""
         return self._refusals.problems(self._clock.now())
 
     def tick(self) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from edge_daemon.control.arrivals import OrderArrived
-from edge_daemon.core.job_orders import (
-    JobOrder,
-    OrderState,
-)
+from edge_daemon.core.job_orders import JobOrder, OrderState
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.orders import OrderReader, Reading, orders_told
@@ -38,14 +36,16 @@ class OrderIntake:
         """Fence off frames captured from now on until the order is read: they may belong to it.
 
         The fence is lifted at once if no frame can belong to another order: the status means
-        nothing or that an order is done, or the order runs already.
+        nothing or that an order is done, or the order runs already; and whatever fails here.
         """
         arrived = replace(incoming, received=self._line.fence())
-        readings, is_whole = self._read(source, arrived)
-        is_fenced = self._is_for_frames(source, arrived, readings)
-        if not is_fenced:
-            self._line.lift(arrived.received.at)
-        self._put(OrderArrived(source, arrived, is_fenced, readings if is_whole else None))
+        with ExitStack() as unfenced:
+            unfenced.callback(self._line.lift, arrived.received.at)
+            readings, is_whole = self._read(source, arrived)
+            is_fenced = self._is_for_frames(source, arrived, readings)
+            self._put(OrderArrived(source, arrived, is_fenced, readings if is_whole else None))
+            if is_fenced:
+                unfenced.pop_all()
 
     def _read(self, source: int, incoming: Incoming) -> tuple[tuple[Reading, ...], bool]:
         """The orders, and whether no earlier message is needed to read them."""

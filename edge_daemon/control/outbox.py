@@ -15,9 +15,9 @@ from typing import Protocol
 import structlog
 
 from edge_daemon.host.error_boundary import ErrorBoundary
-from edge_daemon.messaging.messages import Carrier, Delivery, ReplyTo, Sent
-from edge_daemon.messaging.mqtt import response_addresses
-from edge_daemon.messaging.topics import Topics, is_publishable
+from edge_daemon.host.journal_rows import OutboxRow
+from edge_daemon.messaging.messages import Carrier, Delivery, Sent
+from edge_daemon.messaging.topics import is_publishable
 
 BATCH = 32
 ACKNOWLEDGE_S = 10.0
@@ -28,23 +28,10 @@ GIVE_UP_AFTER = 8  # losses of a row that was sent alone: it is what ends the co
 _log = structlog.get_logger(__name__)
 
 
-class Row(Protocol):
-    """One durable message; `properties` is JSON, `correlation` in hex where there is one."""
-
-    @property
-    def seq(self) -> int: ...
-    @property
-    def topic(self) -> str: ...
-    @property
-    def payload(self) -> bytes: ...
-    @property
-    def properties(self) -> bytes: ...
-
-
-class Rows(Protocol):
+class StoredMessages(Protocol):
     """The part of the journal that the outbox needs."""
 
-    def outbox_peek(self, limit: int) -> Sequence[Row]:
+    def outbox_peek(self, limit: int) -> Sequence[OutboxRow]:
         """The oldest rows, in order."""
         ...
 
@@ -54,31 +41,21 @@ class Rows(Protocol):
 
 
 def row_properties(correlation: bytes | None) -> bytes:
-    """The `properties` of a row."""
+    """The `properties` of a row: JSON, with the Correlation Data in hex where there is any."""
     return b"{}" if correlation is None else json.dumps({"correlation": correlation.hex()}).encode()
-
-
-def response_rows(
-    topics: Topics, verb: str, reply_to: ReplyTo | None
-) -> tuple[tuple[str, bytes], ...]:
-    """(topic, properties) of every row that one answer needs."""
-    return tuple(
-        (topic, row_properties(correlation))
-        for topic, correlation in response_addresses(topics, verb, reply_to)
-    )
 
 
 class Outbox:
     """Drains the journal's rows through a carrier on a thread of its own."""
 
-    def __init__(self, rows: Rows, carrier: Carrier) -> None:
+    def __init__(self, rows: StoredMessages, carrier: Carrier) -> None:
         self._rows = rows
         self._carrier = carrier
         self._wakeup = threading.Event()
         self._stopping = threading.Event()
         self._boundary = ErrorBoundary(_log, "outbox_failed")
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
-        self._under_way: list[tuple[Row, Sent | None]] = []
+        self._under_way: list[tuple[OutboxRow, Sent | None]] = []
         self._first_seq = -1
         self._losses = 0
 
@@ -122,17 +99,13 @@ class Outbox:
 
     def _send_oldest(self) -> None:
         for row in self._rows.outbox_peek(1 if self._losses >= ALONE_AFTER else BATCH):
-            sent = self._send(row)
-            if sent is None and is_publishable(row.topic):
-                break
+            sent = None
+            if is_publishable(row.topic):
+                correlation = _correlation(row.properties)
+                sent = self._carrier.publish(row.topic, row.payload, qos=1, correlation=correlation)
+                if sent is None:
+                    break
             self._under_way.append((row, sent))
-
-    def _send(self, row: Row) -> Sent | None:
-        if not is_publishable(row.topic):
-            return None
-        return self._carrier.publish(
-            row.topic, row.payload, qos=1, correlation=_correlation(row.properties)
-        )
 
     def _await(self) -> list[int]:
         """The rows that are settled, up to the first that is not: the order is kept."""
@@ -152,7 +125,7 @@ class Outbox:
             self._losses = 0
         return settled
 
-    def _is_poison(self, row: Row, *, alone: bool) -> bool:
+    def _is_poison(self, row: OutboxRow, *, alone: bool) -> bool:
         """Whether connections keep ending at this very row."""
         if row.seq != self._first_seq:
             self._first_seq, self._losses = row.seq, 0

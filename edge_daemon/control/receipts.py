@@ -13,20 +13,10 @@ from edge_daemon.core.recipe import kept_rules
 from edge_daemon.core.shares import Shift, compare
 from edge_daemon.core.state import Kind, Operation, State
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import BundleRef, Counts, Instant, Recipe, StoredBundle
+from edge_daemon.core.values import BundleRef, Instant, Recipe, StoredBundle
 from edge_daemon.host.audit import Anchor
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.field_types import CAUSES, AuditHead
-from edge_daemon.messaging.payloads import (
-    CheckLine,
-    FoundObjects,
-    FrameCounts,
-    GateRun,
-    LatencyAround,
-    Receipt,
-    Stages,
-    check_lines,
-)
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.slots.active import Crossed
 from edge_daemon.slots.frame_control import FrameControl
@@ -47,7 +37,7 @@ class _Swap:
     left: StoredBundle | None
     crossed: Crossed | None = None
     crossed_mark: object = None
-    receipt: Receipt | None = None
+    receipt: payloads.Receipt | None = None
 
 
 class Receipts:
@@ -65,7 +55,7 @@ class Receipts:
         self._audit_head = audit_head
         self._recipe_of = recipe_of
         self._line = line
-        self._dossier_of = proof_of
+        self._proof_of = proof_of
         self._swaps: dict[str, _Swap] = {}
         self._usual = line.mark()  # a moment some seconds ago: `before` is measured from it
         self._usual_next = self._usual
@@ -102,20 +92,20 @@ class Receipts:
             swap.receipt = self._write(swap)
             swap.crossed_mark = self._line.mark()
 
-    def checks(self, swap_id: str) -> tuple[CheckLine, ...]:
+    def checks(self, swap_id: str) -> tuple[payloads.CheckLine, ...]:
         """The gate's report on the bundle of a swap, as far as it has got."""
         swap = self._swaps.get(swap_id)
-        gate_proof = self._dossier_of(swap.op.target) if swap else None
-        return check_lines(gate_proof.checks) if gate_proof else ()
+        gate_proof = self._proof_of(swap.op.target) if swap else None
+        return payloads.check_lines(gate_proof.checks) if gate_proof else ()
 
-    def finished(self, swap_id: str) -> Receipt | None:
+    def finished(self, swap_id: str) -> payloads.Receipt | None:
         """The receipt of a swap that ended well; without a cutover it is the proof of the gate."""
         swap = self._swaps.get(swap_id)
         if swap is not None and swap.receipt is None:
             swap.receipt = self._write(swap)
         return swap.receipt if swap else None
 
-    def trial_ended(self, swap_id: str, verdict: str) -> Receipt | None:
+    def trial_ended(self, swap_id: str, verdict: str) -> payloads.Receipt | None:
         """Complete the receipt with what the trial measured and how it ended."""
         swap = self._swaps.get(swap_id)
         if swap is None or swap.receipt is None:
@@ -124,8 +114,8 @@ class Receipts:
         latency = swap.receipt.latency_ms
         swap.receipt = msgspec.structs.replace(
             swap.receipt,
-            frames=_counts(self._line.since(swap.accepted_mark).counts),
-            latency_ms=LatencyAround(
+            frames=payloads.frame_counts(self._line.since(swap.accepted_mark).counts),
+            latency_ms=payloads.LatencyAround(
                 latency.before_p99, latency.during_p99, _rounded(after.frame_ms.p99)
             ),
             audit=self._audit(),
@@ -133,7 +123,7 @@ class Receipts:
         )
         return swap.receipt
 
-    def get(self, swap_id: str) -> Receipt | None:
+    def get(self, swap_id: str) -> payloads.Receipt | None:
         """The receipt as it stands; None before the cutover."""
         swap = self._swaps.get(swap_id)
         return swap.receipt if swap else None
@@ -165,27 +155,22 @@ class Receipts:
         whole = len(pairs) == len(old.rules)
         same_part = new.part is not None and new.part == old.part
         return compare(
-            records.before,
-            records.during,
-            pairs,
-            whole=whole,
-            alpha=alpha,
-            same_part=same_part,
+            records.before, records.during, pairs, whole=whole, alpha=alpha, same_part=same_part
         )
 
-    def _write(self, swap: _Swap) -> Receipt:
+    def _write(self, swap: _Swap) -> payloads.Receipt:
         op, crossed = swap.op, swap.crossed
         request = op.request
-        gate_proof = self._dossier_of(op.target)
+        gate_proof = self._proof_of(op.target)
         during = self._line.since(swap.accepted_mark)
         # A bundle that was resident already needed none of them now.
         stages = gate_proof.stages_ms if gate_proof and gate_proof.swap_id == op.swap_id else {}
-        return Receipt(
+        return payloads.Receipt(
             swap_id=op.swap_id,
             request_id=request.id if request else None,
             verb=request.verb.value if request else CAUSES[op.kind],
             boot=self._boot,
-            from_=_text(swap.left.ref if swap.left else None),
+            from_=str(swap.left.ref) if swap.left else None,
             to=str(op.target.ref),
             sha256=op.target.sha256,
             by=swap.by,
@@ -194,13 +179,13 @@ class Receipts:
             cutover_frame=crossed.frame if crossed else None,
             cutover_at=iso_utc(crossed.utc) if crossed else None,
             pause_ms=round(crossed.pause_ms, 3) if crossed else None,
-            stages_ms=Stages(**{k: v for k, v in stages.items() if k in _STAGES}),
-            frames=_counts(during.counts),
-            latency_ms=LatencyAround(
+            stages_ms=payloads.Stages(**stages),
+            frames=payloads.frame_counts(during.counts),
+            latency_ms=payloads.LatencyAround(
                 _rounded(swap.before.frame_ms.p99), _rounded(during.frame_ms.p99)
             ),
             accepted=tuple(c.name for c in gate_proof.checks if c.accepted) if gate_proof else (),
-            checks=check_lines(gate_proof.checks) if gate_proof else (),
+            checks=payloads.check_lines(gate_proof.checks) if gate_proof else (),
             proof=gate_proof.proof if gate_proof else None,
             gate=_gate_of(gate_proof),
             golden=_golden_of(gate_proof),
@@ -208,46 +193,28 @@ class Receipts:
         )
 
     def _audit(self) -> AuditHead:
-        """The audit trail before this receipt; the next row belongs to the receipt and holds its
-        digest.
-        """
+        """The audit trail before this receipt; the next row holds the receipt's digest."""
         head = self._audit_head()
         return AuditHead(head.seq, head.hash)
 
 
-_STAGES = frozenset({"verify", "load", "warm", "gate"})
-
-
-def _gate_of(gate_proof: GateProof | None) -> GateRun | msgspec.UnsetType:
+def _gate_of(gate_proof: GateProof | None) -> payloads.GateRun | msgspec.UnsetType:
     """The gate run that a spot proof relies on; otherwise its own checks are in the receipt."""
     relied_on = gate_proof.relied_on if gate_proof else None
     if relied_on is None:
         return msgspec.UNSET
-    return GateRun(iso_utc(relied_on.proven_utc), check_lines(relied_on.checks))
+    return payloads.GateRun(iso_utc(relied_on.proven_utc), payloads.check_lines(relied_on.checks))
 
 
 def _golden_of(
     gate_proof: GateProof | None,
-) -> Mapping[str, FoundObjects] | msgspec.UnsetType:
+) -> Mapping[str, payloads.FoundObjects] | msgspec.UnsetType:
     found = found_by_both(gate_proof.golden, gate_proof.recipe) if gate_proof else {}
-    return {name: FoundObjects(*counts) for name, counts in found.items()} or msgspec.UNSET
+    return {name: payloads.FoundObjects(*counts) for name, counts in found.items()} or msgspec.UNSET
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
-
-
-def _counts(counts: Counts) -> FrameCounts:
-    return FrameCounts(counts.captured, counts.inspected, counts.dropped, counts.uninspected)
-
-
-def _text(ref: BundleRef | None) -> str | None:
-    return None if ref is None else str(ref)
-
-
-def encoded(receipt: Receipt) -> bytes:
-    """The receipt as JSON, for the journal."""
-    return payloads.encode(receipt)
 
 
 def by_whom(op: Operation, state: State) -> str:

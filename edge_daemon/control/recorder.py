@@ -13,33 +13,20 @@ import msgspec
 import structlog
 
 from edge_daemon.control.arrivals import Noticed
-from edge_daemon.control.log_throttle import LogThrottle
-from edge_daemon.control.receipts import Receipts, encoded
-from edge_daemon.control.refusals import RefusalReport
-from edge_daemon.control.rows import Rows, request_facts
-from edge_daemon.control.unit_of_work import NOTHING, UnitOfWork
+from edge_daemon.control.receipts import Receipts
+from edge_daemon.control.refusals import LogThrottle, RefusalReport
+from edge_daemon.control.rows import NOTHING, Rows, UnitOfWork, request_facts
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
 from edge_daemon.core.job_orders import JobOrder
 from edge_daemon.core.records import Announce, Record, Reply
-from edge_daemon.core.values import (
-    BundleRef,
-    Instant,
-    Status,
-)
+from edge_daemon.core.values import BundleRef, Instant, Status
 from edge_daemon.errors import Code, StateError
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.journal_orders import ProductRow, TopicRow
 from edge_daemon.host.journal_rows import OutcomeRow, ReceiptRow
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging import payloads
-from edge_daemon.messaging.answer import (
-    FINAL,
-    OfRollout,
-    TakeAnswer,
-    accepted,
-    outcome,
-    progress,
-)
+from edge_daemon.messaging.answer import FINAL, TakeAnswer, accepted, outcome, progress
 from edge_daemon.messaging.messages import Carrier, Incoming, ReplyRoutes, ReplyTo, respond
 from edge_daemon.messaging.payloads import Receipt
 
@@ -162,11 +149,10 @@ class Recorder:
 
     def _keep(
         self, unit: UnitOfWork, reply: Reply, now: Instant, incoming: Incoming | None
-    ) -> ReplyRoutes:
+    ) -> None:
         """The request's row; a repeat is answered by it."""
         ways = self._open[reply.request.id] = incoming.ways_back if incoming else ReplyRoutes()
         unit.accepted.append(self._rows.request(reply, ways.reply_to, now))
-        return ways
 
     def _accept(
         self, unit: UnitOfWork, reply: Reply, now: Instant, incoming: Incoming | None
@@ -206,9 +192,14 @@ class Recorder:
         """Record the outcome: for the sender, for repeats, and for the audit trail."""
         request, status, refusal = reply.request, reply.status, reply.refusal
         receipt = self._receipts.finished(reply.swap_id) if reply.swap_id else None
-        shown = receipt if status is Status.SUCCEEDED else None
-        of = OfRollout(reply.rollout, reply.forecast)
-        answer = outcome(request.id, status, receipt=shown, refusal=refusal, rollout=of)
+        answer = outcome(
+            request.id,
+            status,
+            receipt=receipt if status is Status.SUCCEEDED else None,
+            refusal=refusal,
+            rollout=reply.rollout,
+            forecast=reply.forecast,
+        )
         verb, ways = request.verb.value, self._open.get(request.id, ReplyRoutes())
         unit.outcomes.append(self._rows.outcome(reply, answer))
         unit.outbox += self._rows.answers(verb, answer, ways.reply_to)
@@ -237,11 +228,11 @@ class Recorder:
         where it asked. A full disk must not stop the line: then it is recorded later.
         """
         for row in self._journal.open_requests():
+            reply_to = ReplyTo.from_json(row.reply_to)
             if row.id == going_on:
-                self._open[row.id] = ReplyRoutes(ReplyTo.from_json(row.reply_to.decode()))
+                self._open[row.id] = ReplyRoutes(reply_to)
                 continue
             answer = outcome(row.id, Status.INTERRUPTED)
-            reply_to = ReplyTo.from_json(row.reply_to.decode())
             ended = OutcomeRow(row.id, Status.INTERRUPTED.value, answer.body, row.swap_id)
             audit = self._rows.audit("outcome", {"id": row.id, "status": "interrupted"})
             outbox = self._rows.answers(row.verb, answer, reply_to)
@@ -253,7 +244,7 @@ class Recorder:
     def _announce(self, unit: UnitOfWork, record: Announce, now: Instant) -> None:
         """Record an event, with its receipt if it has one."""
         receipt = self._receipt_of(record)
-        body = encoded(receipt) if receipt is not None else None
+        body = payloads.encode(receipt) if receipt is not None else None
         if body is not None:
             unit.receipts.append(ReceiptRow(record.swap_id, now.utc, body))
         model = str(record.model) if record.model else None
@@ -323,9 +314,8 @@ class Recorder:
 
     def refuse_order(self, told: RefusalReport) -> None:
         """An unreadable order changes nothing, and is reported."""
-        message = told.error if told.count else f"{told.topic}: {told.error}"
         name, code = EventName.ORDER_REFUSED, Code.MALFORMED
-        self._note(UnitOfWork(outbox=[self._rows.event(name, code=code, message=message)]))
+        self._note(UnitOfWork(outbox=[self._rows.event(name, code=code, message=told.message)]))
 
     def note_event(self, noticed: Noticed) -> None:
         """Record something that the box noticed by itself, for `model/event`."""

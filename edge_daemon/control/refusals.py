@@ -1,9 +1,7 @@
-"""Orders, or feedback, that cannot be read: reported at once, then counted, so that no sensor fills
-the log.
+"""What cannot be read is reported at once and then counted, so that no sensor fills the log.
 
 A wide topic filter also matches what was never meant as an order. The same refusal from the same
-topic is reported once, and then as a count each minute; so is everything once too much was
-reported.
+topic is reported once, then counted each minute; so is everything once too much was reported.
 """
 
 from __future__ import annotations
@@ -36,6 +34,11 @@ class RefusalReport:
     topic: str
     error: str
     count: int | None = None
+
+    @property
+    def message(self) -> str:
+        """For `model/event`; a count names its topics itself."""
+        return self.error if self.count else f"{self.topic}: {self.error}"
 
 
 @dataclass
@@ -132,3 +135,19 @@ class Refusals:
 
 def _quiet(seen: _Topic, now: Instant) -> bool:
     return now.at - seen.last_at >= QUIET_S
+
+
+class LogThrottle:
+    """A fault of one kind that repeats: told at once, then as a count each minute."""
+
+    def __init__(self) -> None:
+        self._told_at = float("-inf")
+        self._untold = 0
+
+    def comes(self, at: float) -> int | None:
+        """One more; the count since the last report, or None if it should not be reported now."""
+        self._untold += 1
+        if at - self._told_at < EVERY_S:
+            return None
+        count, self._untold, self._told_at = self._untold, 0, at
+        return count

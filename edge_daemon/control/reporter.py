@@ -7,32 +7,25 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import TypeVar
 
-from edge_daemon.control.view import model_state
+from msgspec import UNSET, UnsetType
+
+from edge_daemon.core import tuning
 from edge_daemon.core.events import StoreChanged
+from edge_daemon.core.roles import Role, slot_of
 from edge_daemon.core.state import State
-from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal
+from edge_daemon.core.values import BundleRef, Counts, Instant, Latency, Refusal, StoredBundle
 from edge_daemon.core.verbs import Verb
 from edge_daemon.core.wording import public
 from edge_daemon.host.audit import Anchor
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.field_types import AuditHead
 from edge_daemon.messaging.messages import Carrier
-from edge_daemon.messaging.payloads import (
-    AvailableModel,
-    CameraStatus,
-    ErrorLine,
-    FrameCounts,
-    Health,
-    Info,
-    ModelAvailable,
-    ModelState,
-    latency_line,
-)
 from edge_daemon.messaging.shorten import shortened
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
-from edge_daemon.models.store import Offer, Problem, Store
+from edge_daemon.models.store import Offer, Store
 
 HEALTH_S = 10.0
 """Between two health messages while nothing changes."""
@@ -56,49 +49,41 @@ class Reporter:
     """Publishes retained state; any thread may call it. `api` is the API document's bytes."""
 
     def __init__(
-        self,
-        carrier: Carrier,
-        topics: Topics,
-        info: Info,
-        api: bytes = b"",
+        self, carrier: Carrier, topics: Topics, info: payloads.Info, api: bytes = b""
     ) -> None:
         self._carrier = carrier
         self._topics = topics
         self._info = info
-        self.model_state = ModelState()
+        self.model_state = payloads.ModelState()
         """As it stands on `model/state`."""
         self._api = api
         self._lock = threading.Lock()
-        self._said: dict[str, bytes] = {}
+        """Held while something is published: nothing newer is overtaken."""
+        self._said = {
+            topics.info: payloads.encode(info),
+            topics.model_state: payloads.encode(self.model_state),
+        }
         self._health_at = float("-inf")
         self._problems: tuple[str, ...] = ()
 
     def online(self) -> None:
         """A broker accepted our connection: it may have forgotten everything."""
-        self._publish(self._topics.info, payloads.encode(self._info))
-        self._publish(self._topics.model_state, payloads.encode(self.model_state))
         with self._lock:
-            said = dict(self._said)
-        for topic, body in said.items():
-            self._publish(topic, body)
-        if self._api:
-            self._publish(self._topics.info_api, self._api)
+            for topic, body in self._said.items():
+                self._publish(topic, body)
+            if self._api:
+                self._publish(self._topics.info_api, self._api)
 
     def said(self) -> dict[str, bytes]:
         """What is retained now, by the topic below the root."""
         below = len(self._topics.root) + 1
         with self._lock:
-            said = {topic[below:]: body for topic, body in self._said.items()}
-        said[self._topics.info[below:]] = payloads.encode(self._info)
-        said[self._topics.model_state[below:]] = payloads.encode(self.model_state)
-        return said
+            return {topic[below:]: body for topic, body in self._said.items()}
 
     def model(self, state: State) -> None:
         """The planner's state has changed."""
-        shown = model_state(state)
-        if shown != self.model_state:
-            self.model_state = shown
-            self._publish(self._topics.model_state, payloads.encode(shown))
+        self.model_state = model_state(state)
+        self._say(self._topics.model_state, payloads.encode(self.model_state))
 
     @property
     def rollout_state(self) -> bytes:
@@ -106,31 +91,25 @@ class Reporter:
         with self._lock:
             return self._said.get(self._topics.rollout_state, b"")
 
-    def camera(self, status: CameraStatus) -> None:
-        """The camera came, went or changed."""
+    def camera(self, status: payloads.CameraStatus) -> None:
         self._say(self._topics.camera_status, payloads.encode(status))
 
     def available(self, offer: Offer, store: Store, state: State) -> None:
-        """What lies in the store now."""
         body = payloads.encode(available(offer, store, state))
         if len(body) > MOST_OFFER_BYTES:
             body = shortened(body, MOST_OFFER_BYTES) or body
         self._say(self._topics.model_available, body)
 
     def counts(self, body: bytes) -> None:
-        """Parts were counted."""
         self._say(self._topics.counts, body)
 
     def rollout(self, body: bytes) -> None:
-        """A rollout stands otherwise now."""
         self._say(self._topics.rollout_state, body)
 
     def fleet(self, body: bytes) -> None:
-        """What many stations are looked at by."""
         self._say(self._topics.fleet, body)
 
     def receipt(self, body: bytes) -> None:
-        """What shows that the report is true."""
         self._say(self._topics.receipt, body)
 
     def health(self, vitals: Vitals, boot: str, up_s: float, now: Instant) -> None:
@@ -139,17 +118,14 @@ class Reporter:
         if not due:
             return
         self._health_at, self._problems = now.at, vitals.problems
-        counts = vitals.counts
-        message = Health(
+        message = payloads.Health(
             state="degraded" if vitals.problems else "good",
             time=iso_utc(now.utc),
             boot=boot,
             uptime_s=round(up_s, 1),
             problems=vitals.problems,
-            frames=FrameCounts(
-                counts.captured, counts.inspected, counts.dropped, counts.uninspected
-            ),
-            latency_ms=latency_line(vitals.latency),
+            frames=payloads.frame_counts(vitals.counts),
+            latency_ms=payloads.latency_line(vitals.latency),
             results_lost=vitals.results_lost,
             outbox_depth=vitals.outbox_depth,
             audit=AuditHead(vitals.audit.seq, vitals.audit.hash),
@@ -158,10 +134,9 @@ class Reporter:
 
     def _say(self, topic: str, body: bytes) -> None:
         with self._lock:
-            if self._said.get(topic) == body:
-                return
-            self._said[topic] = body
-        self._publish(topic, body)
+            if self._said.get(topic) != body:
+                self._said[topic] = body
+                self._publish(topic, body)
 
     def _publish(self, topic: str, body: bytes) -> None:
         self._carrier.publish(topic, body, qos=1, retain=True)
@@ -180,19 +155,13 @@ def stock(offer: Offer) -> StoreChanged:
     return StoreChanged(offer.known, refused, offer.below)
 
 
-def _of_place(problem: Problem) -> str:
-    """The message, with the place if it does not name it."""
-    message = problem.error.message
-    return message if problem.place in message else f"{problem.place}: {message}"
-
-
-def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
+def available(offer: Offer, store: Store, state: State) -> payloads.ModelAvailable:
     """The store's offer as the wire names it."""
     lines = []
     for known in offer.known:
         manifest = store.manifest(known.ref)
         lines.append(
-            AvailableModel(
+            payloads.AvailableModel(
                 str(known.ref),
                 known.sha256,
                 manifest.classes,
@@ -200,15 +169,66 @@ def available(offer: Offer, store: Store, state: State) -> ModelAvailable:
                 state.quarantine_reason(known.ref),
             )
         )
-    refused = tuple(
-        ErrorLine(
-            problem.error.code.value,
-            public(_of_place(problem)),
-            public(problem.error.hint),
-        )
-        for problem in offer.problems
-    )
-    return ModelAvailable(tuple(lines), refused)
+    refused = []
+    for problem in offer.problems:
+        error, place = problem.error, problem.place
+        message = error.message if place in error.message else f"{place}: {error.message}"
+        refused.append(payloads.ErrorLine(error.code.value, public(message), public(error.hint)))
+    return payloads.ModelAvailable(tuple(lines), tuple(refused))
 
 
 VERBS = tuple(verb.value for verb in Verb)
+
+
+# --------------------------------------------------------------------------- model/state
+
+_Line = TypeVar("_Line", bound=payloads.PreparedModel)
+
+
+def model_state(state: State) -> payloads.ModelState:
+    """The retained state; times are when each bundle took its role."""
+    durable = state.durable
+    return payloads.ModelState(
+        active=_active(state),
+        candidate=_standing_by(state, Role.CANDIDATE, payloads.CandidateModel) or UNSET,
+        prepared=_standing_by(state, Role.PREPARED, payloads.PreparedModel),
+        previous=_previous(state),
+        selected=dict(durable.selected),
+        product=durable.product,
+        job_order=durable.job_order,
+        held=durable.held,
+        swap_id=state.swap_id,
+    )
+
+
+def _active(state: State) -> payloads.ActiveModel | None:
+    slot = slot_of(state, Role.ACTIVE)
+    if slot is None or (known := slot.bundle) is None:
+        return None
+    since, on_trial = iso_utc(slot.since_utc), state.durable.trial is not None
+    return payloads.ActiveModel(
+        str(known.ref), known.sha256, slot.name, since, on_trial, _tuned(state, known)
+    )
+
+
+def _tuned(state: State, known: StoredBundle) -> payloads.TunedLine | UnsetType:
+    held = tuning.of(state.durable, known)
+    if held is None:
+        return UNSET
+    return payloads.TunedLine(dict(held.changes), held.by, held.reason, iso_utc(held.since_utc))
+
+
+def _standing_by(state: State, role: Role, line: type[_Line]) -> _Line | None:
+    slot = slot_of(state, role)
+    if slot is None or (known := slot.bundle) is None:
+        return None
+    return line(str(known.ref), known.sha256, slot.name, iso_utc(slot.since_utc))
+
+
+def _previous(state: State) -> payloads.PreviousModel | None:
+    """Without a slot once its slot was given to another bundle."""
+    left = state.left
+    if left is None or left == state.active_bundle:
+        return None
+    slot = slot_of(state, Role.PREVIOUS)
+    return payloads.PreviousModel(str(left.ref), left.sha256, slot.name if slot else None)

@@ -1,12 +1,13 @@
-"""Answers, events and audit entries as rows of the journal."""
+"""Answers, events and audit entries as rows of the journal, and the transaction in the making."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from edge_daemon.control.outbox import response_rows
+from edge_daemon.control.outbox import row_properties
 from edge_daemon.control.repeats import encode
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.records import Reply
@@ -14,11 +15,13 @@ from edge_daemon.core.rollout.values import Webhook
 from edge_daemon.core.values import Instant, Request
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.clock import Clock
-from edge_daemon.host.journal import OutboxRow, OutcomeRow, RequestRow
 from edge_daemon.host.journal_notices import NoticeRow
+from edge_daemon.host.journal_orders import ProductRow, TopicRow
+from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import ReplyTo
+from edge_daemon.messaging.mqtt import response_addresses
 from edge_daemon.messaging.payloads import Event as EventMessage
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.messaging.topics import Topics
@@ -43,7 +46,7 @@ class Rows:
             id=request.id,
             verb=request.verb.value,
             received_utc=now.utc,
-            reply_to=reply_to.to_json().encode(),
+            reply_to=reply_to.to_json(),
             body=encode(request),
             swap_id=reply.swap_id or None,
         )
@@ -52,11 +55,11 @@ class Rows:
         """The outcome, for a repeat of the request."""
         return OutcomeRow(answer.id, reply.status.value, answer.body, reply.swap_id or None)
 
-    def answers(self, verb: str, answer: Answer, reply_to: ReplyTo | None) -> tuple[OutboxRow, ...]:
+    def answers(self, verb: str, answer: Answer, reply_to: ReplyTo) -> tuple[OutboxRow, ...]:
         """The answer to `response/<verb>`, and to the sender's own address."""
         return tuple(
-            OutboxRow(topic, answer.body, properties=properties, is_outcome=True)
-            for topic, properties in response_rows(self._topics, verb, reply_to)
+            OutboxRow(topic, answer.body, properties=row_properties(correlation), is_outcome=True)
+            for topic, correlation in response_addresses(self._topics, verb, reply_to)
         )
 
     def event(self, kind: EventName, **fields: object) -> OutboxRow:
@@ -75,7 +78,6 @@ class Rows:
         return tuple(NoticeRow(url, utc, body) for url in urls)
 
     def audit(self, kind: str, facts: Mapping[str, object]) -> AuditRow:
-        """One record of the audit trail."""
         body = json.dumps(facts, sort_keys=True).encode()
         return AuditRow(self._clock.now().utc, kind, body)
 
@@ -92,3 +94,44 @@ def request_facts(request: Request) -> dict[str, object]:
         **({"set": dict(request.changes)} if request.changes else {}),
         **({"reset": True} if request.reset else {}),
     }
+
+
+# --------------------------------------------------------------------------- a transaction
+
+NOTHING = Entry()
+
+
+@dataclass
+class UnitOfWork:
+    """The rows of one step, which become durable together; `entry` makes the transaction."""
+
+    state: bytes | None = None
+    accepted: list[RequestRow] = field(default_factory=list)
+    outcomes: list[OutcomeRow] = field(default_factory=list)
+    outbox: list[OutboxRow] = field(default_factory=list)
+    receipts: list[ReceiptRow] = field(default_factory=list)
+    audit: list[AuditRow] = field(default_factory=list)
+    topics: list[TopicRow] = field(default_factory=list)
+    products: list[ProductRow] = field(default_factory=list)
+    notices: list[NoticeRow] = field(default_factory=list)
+    then: list[Callable[[], None]] = field(default_factory=list)
+    """What the outside is told of it, in order."""
+
+    def entry(self, owed: Entry = NOTHING) -> Entry:
+        """The rows, after those that the journal could not take before."""
+        return Entry(
+            owed.state if self.state is None else self.state,
+            (*owed.accepted, *self.accepted),
+            (*owed.outcomes, *self.outcomes),
+            (*owed.outbox, *self.outbox),
+            (*owed.receipts, *self.receipts),
+            (*owed.audit, *self.audit),
+            (*owed.topics, *self.topics),
+            (*owed.products, *self.products),
+            notices=(*owed.notices, *self.notices),
+        )
+
+    def tell(self) -> None:
+        """After the commit."""
+        for tell in self.then:
+            tell()

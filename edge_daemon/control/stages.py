@@ -13,19 +13,15 @@ class Stages:
     def __init__(self, tell: Callable[[str], None], clock: Clock) -> None:
         self._tell, self._clock = tell, clock
         self._began = clock.now().at
-        self._stage = ""
+        self.current = ""
         self.ms: dict[str, float] = {}
-
-    @property
-    def current(self) -> str:
-        return self._stage
 
     def enter(self, stage: str) -> None:
         self.end()
-        self._stage, self._began = stage, self._clock.now().at
+        self.current, self._began = stage, self._clock.now().at
         self._tell(stage)
 
     def end(self) -> None:
-        if self._stage:
-            self.ms[self._stage] = round((self._clock.now().at - self._began) * 1e3, 1)
-        self._stage = ""
+        if self.current:
+            self.ms[self.current] = round((self._clock.now().at - self._began) * 1e3, 1)
+        self.current = ""

@@ -6,11 +6,10 @@ from dataclasses import astuple
 
 import structlog
 
-from edge_daemon.config import TrialSettings
 from edge_daemon.control.receipts import Receipts
 from edge_daemon.core.effects import StartTrial
 from edge_daemon.core.events import TrialJudged
-from edge_daemon.core.trial import Doubt, Response, TrialLimits, VerdictWatch, judge, with_verdicts
+from edge_daemon.core.trial import Doubt, TrialLimits, judge, with_verdicts
 from edge_daemon.core.values import Instant
 from edge_daemon.slots.frame_control import FrameControl
 
@@ -55,15 +54,3 @@ class TrialWatch:
             judgement = with_verdicts(judgement, watch, shift)
         swap_id, self._swap_id = self._swap_id, None
         return TrialJudged(swap_id, *astuple(judgement))
-
-
-def limits_of(settings: TrialSettings) -> TrialLimits:
-    """The limits of trials, as the settings have them."""
-    watch = settings.verdicts
-    return TrialLimits(
-        settings.frames,
-        settings.seconds,
-        settings.latency_ratio,
-        settings.max_error_rate,
-        VerdictWatch(watch.alpha, Response(watch.low), Response(watch.high)),
-    )

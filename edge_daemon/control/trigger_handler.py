@@ -16,10 +16,11 @@ from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging import part_payloads
 from edge_daemon.messaging.answer import Answer, refused
-from edge_daemon.messaging.inbox import RefusedRequest, read_request
-from edge_daemon.messaging.messages import Carrier, Incoming
+from edge_daemon.messaging.inbox import RefusedRequest, read_request, refuse_large
+from edge_daemon.messaging.messages import Carrier, Incoming, respond
 
 MAX_BYTES = 4096
+"""A trigger is read on the network thread."""
 
 AGAIN_S = 3600.0
 """So long the broker may deliver a trigger again that was heard; later its id is a new part's."""
@@ -55,7 +56,7 @@ class TriggerHandler:
             return
         request_id = fresh_id = uuid.uuid4().hex
         try:
-            _refuse_large(incoming)
+            refuse_large(incoming, "trigger", MAX_BYTES)
             request = read_request(Verb.TRIGGER.value, incoming, fresh_id)
             request_id = request.id
             self._open(request, incoming, None if request_id == fresh_id else request_id)
@@ -85,16 +86,7 @@ class TriggerHandler:
         self._take(Triggered(given, at, now, making, serial, has_waited=has_waited), answer)
 
     def _answer(self, incoming: Incoming, answer: Answer) -> None:
-        self._carrier.respond(Verb.TRIGGER.value, answer.body, incoming.reply_to)
-        incoming.reply(answer)
-
-
-def _refuse_large(incoming: Incoming) -> None:
-    """It is read on the network thread."""
-    if len(incoming.payload) > MAX_BYTES:
-        raise SenderError(
-            f"The trigger has {len(incoming.payload)} bytes.", hint=f"Send at most {MAX_BYTES}."
-        )
+        respond(self._carrier, Verb.TRIGGER.value, answer, incoming.ways_back)
 
 
 def _instant(request: Request, received: Instant) -> Instant:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import structlog
 
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.host.error_boundary import ErrorBoundary
-from edge_daemon.host.journal_notices import NoticeRow
+from edge_daemon.host.journal_notices import NoticeRow, NoticeTable
 
 _log = structlog.get_logger(__name__)
 
@@ -34,16 +33,6 @@ Post = Callable[[bytes], int]
 """Sends one body; the status of the answer. Raises EdgeDaemonError where there is none."""
 
 
-class Notices(Protocol):
-    """The part of the journal that is needed here."""
-
-    def oldest(self, url: str) -> NoticeRow | None: ...
-    def waiting(self) -> dict[str, int]: ...
-    def dropped(self) -> int: ...
-    def forget(self, seq: int) -> None: ...
-    def forget_all(self, url: str) -> int: ...
-
-
 class Webhook:
     """One address. Its thread alone calls `turn`."""
 
@@ -51,7 +40,7 @@ class Webhook:
         self,
         url: str,
         post: Post,
-        notices: Notices,
+        notices: NoticeTable,
         now_utc: Callable[[], float],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -127,7 +116,7 @@ class Webhooks:
     """
 
     def __init__(
-        self, posts: Mapping[str, Post], notices: Notices, now_utc: Callable[[], float]
+        self, posts: Mapping[str, Post], notices: NoticeTable, now_utc: Callable[[], float]
     ) -> None:
         self._notices = notices
         self._hooks = tuple(Webhook(url, post, notices, now_utc) for url, post in posts.items())
@@ -165,16 +154,12 @@ class Webhooks:
 
     def problems(self) -> tuple[str, ...]:
         """A sentence each; any thread."""
-        told = [
-            f"{hook.host} is not told of the rollout: {hook.trouble}"
-            for hook in self._hooks
-            if hook.trouble
-        ]
-        told += [
-            f"{hook.given_up} notices of rollouts were never taken by {hook.host}"
-            for hook in self._hooks
-            if hook.given_up
-        ]
+        told = []
+        for hook in self._hooks:
+            if hook.trouble:
+                told.append(f"{hook.host} is not told of the rollout: {hook.trouble}")
+            if hook.given_up:
+                told.append(f"{hook.given_up} notices of rollouts were never taken by {hook.host}")
         if self._dropped:
             told.append(f"{self._dropped} notices of rollouts were given up: too many waited")
         return tuple(told)

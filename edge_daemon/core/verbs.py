@@ -1,8 +1,8 @@
 """The verbs of requests: one line each, for lists, answers and the broker's access list.
 
 A verb also has a rule in `core.requests`, fields in `messaging.asks` and examples in
-`messaging.api_examples`. The type checker names a verb that lacks a line, a rule or fields. The
-command line is made from all of these.
+`messaging.api_examples`. The type checker names a verb that lacks a line or a rule, a test one that
+lacks fields or examples. The command line is made from all of these.
 """
 
 from __future__ import annotations

@@ -5,8 +5,14 @@
 Settings, desired states, manifests of bundles, keys, passwords and payloads are read here.
 """
 
-from edge_daemon.documents.fault import MALFORMED, DocumentError
-from edge_daemon.documents.file import decode, read_bytes, read_start, read_text
+from edge_daemon.documents.file import (
+    MALFORMED,
+    DocumentError,
+    decode,
+    read_bytes,
+    read_start,
+    read_text,
+)
 from edge_daemon.documents.text import Document, KeyPath, Limits, dotted, dump, parse
 
 __all__ = [

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from edge_daemon.documents.fault import DocumentError
+from edge_daemon.documents.file import DocumentError
 
 KeyPath = tuple[str | int, ...]
 

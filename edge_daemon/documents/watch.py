@@ -11,6 +11,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -62,21 +63,24 @@ class Watch:
         # watchdog 7.1 warns from its reading thread when a new folder shows up twice, which is
         # harmless; where warnings are errors it would end that thread, and all events with it.
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
+        self.stop()
         try:
-            observer = Observer()
-            observer.schedule(self._handler, str(self._folder), recursive=self._recursive)
-            observer.start()
+            self._observer = Observer()
+            self._observer.schedule(self._handler, str(self._folder), recursive=self._recursive)
+            self._observer.start()
         except OSError as error:
+            self.stop()
             _log.debug("folder_not_watched", folder=str(self._folder), error=str(error))
             return False
-        self._observer = observer
         return True
 
     def stop(self) -> None:
-        """End the watch and wait for its threads."""
+        """End the watch, also one that only half began: it has a thread and descriptors already."""
         if self._observer is not None:
             self._observer.stop()
-            self._observer.join(5.0)
+            with suppress(RuntimeError):  # its own thread never began
+                self._observer.join(5.0)
+            self._observer = None
 
 
 def settle(stirred: threading.Event, stopped: threading.Event, quiet_s: float) -> None:

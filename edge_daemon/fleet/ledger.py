@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_daemon.core.fleet.ledger import IgnoredTopic, Ledger, StationMessages, make_ledger
-from edge_daemon.documents.fault import DocumentError
+from edge_daemon.documents import DocumentError
 from edge_daemon.documents.file import read_text
 from edge_daemon.errors import ConfigurationError, SenderError
 from edge_daemon.messaging.client import Client

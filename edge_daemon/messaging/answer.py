@@ -18,14 +18,7 @@ from msgspec import UNSET
 from edge_daemon.core.rollout.rates import Forecast
 from edge_daemon.core.values import Refusal, Status
 from edge_daemon.errors import EdgeDaemonError, StateError
-from edge_daemon.messaging.payloads import (
-    Accepted,
-    Outcome,
-    Progress,
-    Receipt,
-    encode,
-    error_line,
-)
+from edge_daemon.messaging.payloads import Accepted, Outcome, Progress, Receipt, encode, error_line
 from edge_daemon.messaging.rollout_payloads import forecast_line
 
 Payload = Union[msgspec.Struct, msgspec.Raw, Mapping[str, Any]]
@@ -63,14 +56,6 @@ def nobody(_: Answer) -> None:
     """For a sender that does not wait here."""
 
 
-@dataclass(frozen=True)
-class OfRollout:
-    """What the outcome of a rollout has besides: its id, or the forecast of a dry run."""
-
-    id: str = ""
-    forecast: Forecast | None = None
-
-
 def accepted(request_id: str, rollout: str = "") -> Answer:
     """The first answer of a request that will be carried out; `rollout`: the one that it begins."""
     return Answer(request_id, Accepted(request_id, rollout=rollout or UNSET), is_final=False)
@@ -78,8 +63,7 @@ def accepted(request_id: str, rollout: str = "") -> Answer:
 
 def progress(request_id: str, stage: str, elapsed_ms: float, rollout: str = "") -> Answer:
     """A progress report; `elapsed_ms` since the request was accepted."""
-    told = rollout or UNSET
-    payload = Progress(request_id, Status.PROGRESS.value, stage, int(elapsed_ms), told)
+    payload = Progress(request_id, Status.PROGRESS.value, stage, int(elapsed_ms), rollout or UNSET)
     return Answer(request_id, payload, is_final=False)
 
 
@@ -89,15 +73,25 @@ def outcome(
     *,
     receipt: Receipt | None = None,
     refusal: Refusal | None = None,
-    detail: str | None = None,
-    rollout: OfRollout | None = None,
+    rollout: str = "",
+    forecast: Forecast | None = None,
 ) -> Answer:
-    """The one outcome; `refusal` where it is not `succeeded`."""
-    error = None if refusal is None else error_line(refusal)
-    of = rollout or OfRollout()
-    told = None if of.forecast is None else forecast_line(of.forecast)
-    payload = Outcome(request_id, status.value, receipt, error, detail, of.id or None, told)
-    return Answer(request_id, payload, code="" if error is None else error.code)
+    """The one outcome.
+
+    Args:
+        refusal: why, where it is not `succeeded`.
+        rollout: the id of the rollout that ended, if it was one.
+        forecast: what the dry run of a rollout tells.
+    """
+    payload = Outcome(
+        request_id,
+        status.value,
+        receipt,
+        None if refusal is None else error_line(refusal),
+        rollout=rollout or None,
+        forecast=None if forecast is None else forecast_line(forecast),
+    )
+    return Answer(request_id, payload, code="" if refusal is None else refusal.code.value)
 
 
 def refused(request_id: str, error: EdgeDaemonError) -> Answer:

@@ -176,14 +176,9 @@ def _of_all(made: Json) -> Json:
     """The document with what is not one device's: the open root, and what a fleet shares."""
     description = "Below it lie the topics of one device; `mqtt.root` in its settings."
     components = made["components"]
-    made["channels"].update(api_fleet.channels())
-    made["operations"].update(api_fleet.operations())
-    components["messages"].update(api_fleet.messages())
     components["schemas"] = _schemas(*api_fleet.KINDS)
-    components["parameters"] = {
-        "root": {"default": "edge/cam1", "description": description},
-        **api_fleet.parameters(),
-    }
+    components["parameters"] = {"root": {"default": "edge/cam1", "description": description}}
+    api_fleet.add_to(made)
     return made
 
 
@@ -374,14 +369,14 @@ def _plain(node: Any) -> Any:
         return [_plain(entry) for entry in node]
     if not isinstance(node, dict):
         return node
-    kept = {key: _plain(value) for key, value in node.items() if not _is_title(key, value)}
+    kept = {
+        key: _plain(value)
+        for key, value in node.items()
+        if key != "title" or not isinstance(value, str)
+    }
     if "prefixItems" in kept:
         kept["items"] = kept.pop("prefixItems")[0]
     return kept
-
-
-def _is_title(key: str, value: Any) -> bool:
-    return key == "title" and isinstance(value, str)
 
 
 def _reachable(name: str, schemas: Json) -> set[str]:

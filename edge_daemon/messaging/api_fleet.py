@@ -109,9 +109,15 @@ _PARAMETERS = {
 }
 
 
-def channels() -> Json:
-    """The topics, by the key of each."""
-    return {one.key: _channel(one) for one in _SHARED}
+def add_to(document: Json) -> None:
+    """Put these topics into the document. Stations hear all of them where `fleet` is set."""
+    components = document["components"]
+    document["channels"] |= {one.key: _channel(one) for one in _SHARED}
+    document["operations"] |= {f"hear-{one.key}": _operation("receive", one) for one in _SHARED}
+    said = [one for one in _SHARED if one.says]
+    document["operations"] |= {f"publish-{one.key}": _operation("send", one) for one in said}
+    components["messages"] |= {one.key: _message(one) for one in _SHARED}
+    components["parameters"] |= {name: {"description": text} for name, text in _PARAMETERS.items()}
 
 
 def _channel(one: _Shared) -> Json:
@@ -122,25 +128,8 @@ def _channel(one: _Shared) -> Json:
     return made
 
 
-def parameters() -> Json:
-    """The open levels of those topics."""
-    return {name: {"description": text} for name, text in _PARAMETERS.items()}
-
-
-def operations() -> Json:
-    """Stations hear all of them where `fleet` is set, and say where neighbours find them."""
-    heard = {f"hear-{one.key}": _operation("receive", one) for one in _SHARED}
-    said = {f"publish-{one.key}": _operation("send", one) for one in _SHARED if one.says}
-    return {**heard, **said}
-
-
 def _operation(action: str, one: _Shared) -> Json:
     return operation(action, one.key, [one.key], qos=1, retain=True)
-
-
-def messages() -> Json:
-    """What is said there."""
-    return {one.key: _message(one) for one in _SHARED}
 
 
 def _message(one: _Shared) -> Json:

@@ -5,6 +5,7 @@ The command line is made from the same fields. `inbox` reads the text of a field
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from edge_daemon.core.rollout.values import Source
 from edge_daemon.core.values import Verdict
-from edge_daemon.core.verbs import Verb, unlisted
+from edge_daemon.core.verbs import Verb
 from edge_daemon.core.verdicts import ACCEPTABLE
 from edge_daemon.messaging.field_types import Model, ModelWish, Time
 
@@ -36,8 +37,7 @@ _Id = Annotated[
 ]
 _By = Annotated[str, Meta(description="Who asks.", max_length=MAX_TEXT)]
 _Reason = Annotated[
-    str,
-    Meta(description="Why; it stays in the receipt and the audit trail.", max_length=MAX_TEXT),
+    str, Meta(description="Why; it stays in the receipt and the audit trail.", max_length=MAX_TEXT)
 ]
 _Expires = Annotated[
     Time, Meta(description="Too late from then on: `expired`, and nothing is changed.")
@@ -75,7 +75,7 @@ _Plan = Annotated[
     Meta(
         description="The stages and what each needs, as `rollout` in model.yaml has it; "
         "`canary_traffic: 0.1` and `shadow_only: true` are short forms. Without it the model's "
-        "own counts. The station's settings bound it.",
+        "own counts. The station's settings bound it."
     ),
 ]
 _Rollout = Annotated[
@@ -87,8 +87,7 @@ _Rollout = Annotated[
     ),
 ]
 _Boot = Annotated[
-    str,
-    Meta(description="Of which the numbers are; else the newest boot.", max_length=MAX_ID),
+    str, Meta(description="Of which the numbers are; else the newest boot.", max_length=MAX_ID)
 ]
 _Part = Annotated[
     Annotated[int, Meta(ge=0, le=MAX_PART)] | str,
@@ -250,39 +249,22 @@ class FeedbackRequest(Ask, frozen=True, kw_only=True):
     items: Annotated[tuple[FeedbackItem, ...], Meta(max_length=MAX_ITEMS)] = ()
 
 
-def request_type(verb: Verb) -> type[Ask]:  # noqa: PLR0911, PLR0912 - the table of verbs
-    """The fields of one verb."""
-    match verb:
-        case Verb.PREPARE:
-            return PrepareRequest
-        case Verb.SWAP:
-            return SwapRequest
-        case Verb.ROLLBACK:
-            return RollbackRequest
-        case Verb.CONFIRM:
-            return ConfirmRequest
-        case Verb.HOLD:
-            return HoldRequest
-        case Verb.RELEASE:
-            return ReleaseRequest
-        case Verb.SNAPSHOT:
-            return SnapshotRequest
-        case Verb.TRIGGER:
-            return TriggerRequest
-        case Verb.TUNE:
-            return TuneRequest
-        case Verb.ROLLOUT:
-            return RolloutRequest
-        case Verb.ADVANCE:
-            return AdvanceRequest
-        case Verb.ABORT:
-            return AbortRequest
-        case Verb.FEEDBACK:
-            return FeedbackRequest
-    return unlisted(verb)
-
-
-REQUESTS = {verb: request_type(verb) for verb in Verb}
+REQUESTS: Mapping[Verb, type[Ask]] = {
+    Verb.PREPARE: PrepareRequest,
+    Verb.SWAP: SwapRequest,
+    Verb.ROLLBACK: RollbackRequest,
+    Verb.CONFIRM: ConfirmRequest,
+    Verb.HOLD: HoldRequest,
+    Verb.RELEASE: ReleaseRequest,
+    Verb.SNAPSHOT: SnapshotRequest,
+    Verb.TRIGGER: TriggerRequest,
+    Verb.TUNE: TuneRequest,
+    Verb.ROLLOUT: RolloutRequest,
+    Verb.ADVANCE: AdvanceRequest,
+    Verb.ABORT: AbortRequest,
+    Verb.FEEDBACK: FeedbackRequest,
+}
+"""The fields of each verb."""
 
 
 def needed(verb: Verb) -> tuple[str, ...]:

@@ -26,6 +26,10 @@ MOST_BYTES = 64 * 1024 * 1024
 TRY_AGAIN_S = 3600.0
 """A limit found by closed connections is tried again on the first connection after this time."""
 
+TOPICS = 64
+"""Topics that are told apart: which was shortened, or left out."""
+_HINT = "Let the broker take messages of that size."
+
 _log = structlog.get_logger(__name__)
 
 
@@ -89,7 +93,7 @@ class Ceiling:
         self._suspect = ""
         self._culprits: dict[str, Weight] = {}
         self._left_out: dict[str, Weight] = {}
-        self._shortened: set[str] = set()
+        self._shortened: dict[str, Weight] = {}
 
     # ------------------------------------------------------------------ learning
 
@@ -128,7 +132,7 @@ class Ceiling:
             "broker_hung_up_on_message",
             topic=largest.topic,
             size_bytes=largest.packet_bytes,
-            hint="Let the broker take messages of that size. It is shortened or left out now.",
+            hint=f"{_HINT} It is shortened or left out now.",
         )
         return True
 
@@ -146,12 +150,15 @@ class Ceiling:
             return message
         body = shortened(message.payload, aim - (size - len(message.payload)))
         weight = Weight(message.topic, size)
+        facts = {"topic": message.topic, "size_bytes": size, "hint": _HINT}
         if body is not None:
-            self._tell_shortened(weight, len(body))
+            if self._is_new(weight, self._shortened):
+                _log.warning("message_shortened", to_bytes=len(body), **facts)
             return replace(message, payload=body)
         if size <= self._announced and size < self._refused:
             return message  # between what was taken and what was refused: it is tried
-        self._tell_left_out(weight)
+        if self._is_new(weight, self._left_out):
+            _log.error("message_too_large", limit_bytes=self.limit_bytes, **facts)
         return None
 
     @property
@@ -161,31 +168,14 @@ class Ceiling:
             return self._announced
         return min(self._announced, max(self._taken, self._refused // 2))
 
-    def _tell_shortened(self, weight: Weight, to_bytes: int) -> None:
+    def _is_new(self, weight: Weight, told: dict[str, Weight]) -> bool:
+        """Whether its topic is to be told; past `TOPICS` none is: strangers name topics too."""
         with self._lock:
-            if weight.topic in self._shortened:
-                return
-            self._shortened.add(weight.topic)
-        _log.warning(
-            "message_shortened",
-            topic=weight.topic,
-            size_bytes=weight.packet_bytes,
-            to_bytes=to_bytes,
-            hint="Let the broker take messages of that size.",
-        )
-
-    def _tell_left_out(self, weight: Weight) -> None:
-        with self._lock:
-            is_told = weight.topic in self._left_out
-            self._left_out[weight.topic] = weight
-        if not is_told:
-            _log.error(
-                "message_too_large",
-                topic=weight.topic,
-                size_bytes=weight.packet_bytes,
-                limit_bytes=self.limit_bytes,
-                hint="Let the broker take messages of that size.",
-            )
+            is_new = weight.topic not in told
+            if is_new and len(told) >= TOPICS:
+                return False
+            told[weight.topic] = weight
+            return is_new
 
     # ------------------------------------------------------------------ telling
 

@@ -12,8 +12,8 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_daemon.config import MqttSettings, Settings, load
 from edge_daemon.errors import BoxError, BrokerError
 from edge_daemon.messaging.answer import OUTCOMES
-from edge_daemon.messaging.paho_client import new_client, new_properties, release
+from edge_daemon.messaging.paho_client import new_client, release
 from edge_daemon.messaging.topics import Topics, is_match
 
 CONNECT_S = 5.0
@@ -92,8 +92,12 @@ class Client:
     def __enter__(self) -> Client:
         host, port = self._mqtt.host, self._mqtt.port
         where = f"{host}:{port}"
+        properties: Properties | None = None
+        if self._is_v5:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.ReceiveMaximum = RECEIVE_MAXIMUM
         try:
-            self._client.connect(host, port, keepalive=30, properties=self._properties())
+            self._client.connect(host, port, keepalive=30, properties=properties)
         except (OSError, ValueError) as error:
             raise NoBrokerError(
                 f"No broker answers at {where}: {error}.",
@@ -118,7 +122,6 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Disconnect properly."""
         with suppress(OSError, ValueError):
             self._client.disconnect()
         self._client.loop_stop()
@@ -146,14 +149,10 @@ class Client:
                 if isinstance(answer, dict) and answer.get("id") == request_id:
                     answers.put(answer)
 
-        taker = self.listen(self.topics.response(verb), take)
-        try:
+        with self._listening([self.topics.response(verb)], take):
             payload = json.dumps(asked, ensure_ascii=False).encode()
             self._send(self.topics.request(verb), payload)
             yield from self._answers(verb, payload, answers, timeout_s)
-        finally:
-            with self._lock:
-                self._takers.remove(taker)
 
     def _answers(
         self,
@@ -207,33 +206,40 @@ class Client:
 
     # ------------------------------------------------------------------ listening
 
-    def listen(self, topic_filter: str, take: Take) -> tuple[str, Take]:
-        """Pass on every message of the filter, retained ones first; returns what to forget later.
+    def listen(self, topic_filter: str, take: Take) -> None:
+        """Pass on every message of the filter from now on, retained ones first.
 
         Raises BrokerError if the broker does not allow it.
         """
-        taker = (topic_filter, take)
         with self._lock:
-            self._takers.append(taker)
+            self._takers.append((topic_filter, take))
         refused = self.subscribe(topic_filter)
         if refused:
-            with self._lock:
-                self._takers.remove(taker)
+            self._forget(topic_filter, take)
             raise BrokerError(
                 f"{topic_filter} cannot be read at the broker: {refused}.",
                 hint=remedy(refused, "Allow this user to read there in the broker's access list."),
             )
-        return taker
 
-    def retained(
-        self, topics: Sequence[str], needed: Sequence[str] | None = None
-    ) -> dict[str, bytes]:
+    def _forget(self, topic_filter: str, take: Take) -> None:
+        with self._lock:
+            self._takers.remove((topic_filter, take))
+
+    @contextmanager
+    def _listening(self, filters: Iterable[str], take: Take) -> Iterator[None]:
+        """As `listen`, until the body ends."""
+        with ExitStack() as listening:
+            for topic_filter in filters:
+                self.listen(topic_filter, take)
+                listening.callback(self._forget, topic_filter, take)
+            yield
+
+    def retained(self, topics: Sequence[str]) -> dict[str, bytes]:
         """The retained payload of each topic that has one.
 
-        Returns as soon as the `needed` ones (usually all) are there, else after a moment.
+        Returns as soon as all are there, else after a moment.
         """
         found: dict[str, bytes] = {}
-        wanted = set(topics if needed is None else needed)
         changed = threading.Condition()
 
         def take(topic: str, payload: bytes) -> None:
@@ -241,12 +247,8 @@ class Client:
                 found[topic] = payload
                 changed.notify_all()
 
-        takers = [self.listen(topic, take) for topic in topics]
-        with changed:
-            changed.wait_for(lambda: wanted <= found.keys(), SETTLE_S)
-        with self._lock:
-            for taker in takers:
-                self._takers.remove(taker)
+        with self._listening(topics, take), changed:
+            changed.wait_for(lambda: found.keys() >= set(topics), SETTLE_S)
         return dict(found)
 
     def all_retained(self, filters: Sequence[str]) -> dict[str, bytes]:
@@ -255,14 +257,10 @@ class Client:
         Returns when no retained message has come for a moment, however much is said meanwhile.
         """
         found: dict[str, bytes] = {}
-        takers = [self.listen(each, found.__setitem__) for each in filters]
-        with self._retained:
+        with self._listening(filters, found.__setitem__), self._retained:
             last_at = time.monotonic()
             while self._retained.wait(last_at + QUIET_S - time.monotonic()):
                 last_at = self._retained_at
-        with self._lock:
-            for taker in takers:
-                self._takers.remove(taker)
         return dict(found)
 
     # ------------------------------------------------------------------ single packets
@@ -321,20 +319,8 @@ class Client:
         client.on_publish = self._on_publish
         return client
 
-    def _properties(self) -> Properties | None:
-        if not self._is_v5:
-            return None
-        properties = new_properties(PacketTypes.CONNECT)
-        properties.ReceiveMaximum = RECEIVE_MAXIMUM
-        return properties
-
     def _on_connect(
-        self,
-        client: paho.Client,
-        _: Any,
-        __: paho.ConnectFlags,
-        reason: ReasonCode,
-        ___: Properties | None,
+        self, client: paho.Client, _: Any, __: Any, reason: ReasonCode, *___: object
     ) -> None:
         if reason.is_failure:
             self._refusal = str(reason)
@@ -366,24 +352,19 @@ class Client:
                 self._retained.notify_all()
 
     def _on_subscribe(
-        self,
-        _client: paho.Client,
-        _: Any,
-        mid: int,
-        reasons: list[ReasonCode],
-        ___: Properties | None,
+        self, _client: paho.Client, _: Any, mid: int, reasons: list[ReasonCode], *__: object
     ) -> None:
         failed = [str(reason) for reason in reasons if reason.is_failure]
         self._note_ack("subscribe", mid, failed[0] if failed else "")
 
     def _on_publish(
-        self, _client: paho.Client, _: Any, mid: int, reason: ReasonCode, __: Properties | None
+        self, _client: paho.Client, _: Any, mid: int, reason: ReasonCode, *__: object
     ) -> None:
         said = NOBODY if reason.value == _NO_MATCHING_SUBSCRIBERS else ""
         self._note_ack("publish", mid, str(reason) if reason.is_failure else said)
 
 
-_NO_MATCHING_SUBSCRIBERS = 0x10
+_NO_MATCHING_SUBSCRIBERS = 0x10  # MQTT 5, 3.4.2.1
 NOBODY = "no matching subscribers"
 """What `publish` says where the broker took the message and had nobody to give it to."""
 

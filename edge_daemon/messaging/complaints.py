@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from edge_daemon.core.rollout.values import Source
@@ -13,7 +14,7 @@ from edge_daemon.core.verdicts import ACCEPTABLE
 from edge_daemon.core.wording import LABEL, shortened
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.asks import MAX_CHANGES, MAX_ID, MAX_SERIAL, MAX_TEXT
-from edge_daemon.messaging.document import shown
+from edge_daemon.messaging.document import kind_of, shown
 
 ID_HINT = f"Use 1 to {MAX_ID} printable characters, or leave it out."
 _LINE = f"Write one line of at most {MAX_TEXT} printable characters, or leave it out."
@@ -74,8 +75,8 @@ def told(fault: str, verb: Verb, given: Mapping[str, Any]) -> SenderError:
     key, within = place.groups()
     value = given[key]
     if within == _ANY_KEY:
-        at_fault = [each for each, number in value.items() if not _is_number(number)]
-        name = [*at_fault, *value][0]
+        at_fault = (each for each, number in value.items() if kind_of(number) != "a number")
+        name = next(at_fault, next(iter(value)))
         return wrong(f"{key}.{shortened(name, LABEL)}", value[name], verb)
     for step in re.findall(r"\w+", within):
         value = value[int(step)] if isinstance(value, list) else value[step]
@@ -90,10 +91,6 @@ _ANY_KEY = "[...]"
 """So the decoder names a value of a mapping."""
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def refuse_steering(key: str, text: str) -> str:
     """The text of one line as it is; SenderError if it has control characters."""
     if not is_line(text):
@@ -101,3 +98,35 @@ def refuse_steering(key: str, text: str) -> str:
             f"`{key}` holds control characters.", hint="Write one line of printable characters."
         )
     return text
+
+
+# --------------------------------------------------------------------------- misspelt keys
+
+_GUARDS = frozenset({"at", "dry_run", "expect", "expires"})
+_LIKENESS = 0.8
+"""From 0 to 1 (`difflib`): `expct` and `expect` have 0.9, `expiry` and `expires` less."""
+_MOST, _LONGEST, _SHORT = 32, 32, 4
+
+
+def refuse_misspelt(given: Iterable[str], known: Iterable[str]) -> None:
+    """Raises SenderError for a key that nearly is one that holds a request back.
+
+    Other unknown keys are tolerated, so that newer senders can talk to older boxes. But with
+    `dryRun` a model would be swapped, and with `expct` whatever is active.
+    """
+    guards = {_plain(key): key for key in _GUARDS & set(known)}
+    others = [key for key in given if key not in _GUARDS and len(key) <= _LONGEST]
+    for key in others[:_MOST]:
+        plain = _plain(key)
+        near = [plain] if plain in guards else []
+        if len(plain) > _SHORT:
+            near = get_close_matches(plain, guards, 1, _LIKENESS)
+        if near:
+            raise SenderError(
+                f"`{key}` is not a key of this request, and nearly one.",
+                hint=f"Write `{guards[near[0]]}`, or leave it out.",
+            )
+
+
+def _plain(key: str) -> str:
+    return key.lower().replace("-", "").replace("_", "")

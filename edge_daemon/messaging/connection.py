@@ -31,8 +31,6 @@ from edge_daemon.messaging.paho_client import (
     MAX_PACKET_BYTES,
     RECEIVE_MAXIMUM,
     BoundedClient,
-    callbacks,
-    new_properties,
     new_station_client,
     release,
 )
@@ -51,6 +49,8 @@ _OVER_A_MESSAGE = frozenset({0x80, 0x82, 0x83, PACKET_TOO_LARGE})
 
 _log = structlog.get_logger(__name__)
 _messages = ErrorBoundary(_log, "message_failed")
+_callbacks = ErrorBoundary(_log, "callback_failed")
+"""Around each other callback: paho's network thread must outlive whatever is raised in it."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,10 @@ class Connection:
         self._unclaimed, self._unclaimed_told = 0, 1
         self._network: threading.Thread | None = None
         self.joined_at: float | None = None
+        """When the broker accepted this connection; None before."""
         self._reason = 0
+        self.is_taken_over = False
+        """Whether the broker ended it because another client came with our id."""
         self._subscription = Subscription(
             spec.topics.requests, spec.order_filters, is_v5=self._is_v5, kept=spec.fleet_filters
         )
@@ -110,16 +113,6 @@ class Connection:
     @property
     def online(self) -> bool:
         return self._welcomed.is_set() and not self._ended.is_set()
-
-    @property
-    def was_welcomed(self) -> bool:
-        """Whether the broker ever accepted this connection."""
-        return self._welcomed.is_set()
-
-    @property
-    def is_taken_over(self) -> bool:
-        """Whether the broker ended it because another client came with our id."""
-        return self._reason == TAKEN_OVER
 
     def ended_by_size(self) -> bool:
         """Whether the size of a message explains the end."""
@@ -142,7 +135,7 @@ class Connection:
         settings = self._spec.settings
         try:
             if self._is_v5:
-                properties = new_properties(PacketTypes.CONNECT)
+                properties = Properties(PacketTypes.CONNECT)
                 properties.SessionExpiryInterval = settings.session_expiry_s
                 properties.MaximumPacketSize = MAX_PACKET_BYTES
                 properties.ReceiveMaximum = RECEIVE_MAXIMUM
@@ -199,7 +192,7 @@ class Connection:
             self._client.socket().shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
         self._sending.close()
         release(self._client)
-        self._client.is_full = _never
+        self._client.is_full = lambda: False  # what still comes is not left in the connection
 
     def publish(self, message: Outgoing) -> Sent | None:
         """Hand over without waiting; None if there is no room."""
@@ -218,18 +211,13 @@ class Connection:
     # ----------------------------------------------------------------------- in
 
     def _on_connect(
-        self,
-        client: paho.Client,
-        _: Any,
-        flags: paho.ConnectFlags,
-        reason: ReasonCode,
-        properties: Properties | None,
+        self, client: paho.Client, _: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
         self._network = threading.current_thread()
         if reason.is_failure:
             self._why = f"the broker refused us: {reason}"
             return
-        with callbacks.turn(callback="connect"):
+        with _callbacks.turn(callback="connect"):
             self._memory.ceiling.joined(getattr(properties, "MaximumPacketSize", None))
             self.joined_at = self._clock.now().at
             self._welcomed.set()  # what waited for us comes now, and may be answered
@@ -242,14 +230,9 @@ class Connection:
             log("broker_joined", session_present=flags.session_present)
 
     def _on_subscribe(
-        self,
-        _client: paho.Client,
-        _: Any,
-        __: int,
-        reasons: list[ReasonCode],
-        ___: Properties | None,
+        self, _client: paho.Client, _: Any, __: int, reasons: list[ReasonCode], *___: object
     ) -> None:
-        with callbacks.turn(callback="subscribe"):
+        with _callbacks.turn(callback="subscribe"):
             is_first = not self._subscription.is_confirmed
             for name, error in self._subscription.answered(reasons).items():
                 _log.error("subscription_refused", topic=name, error=error)
@@ -261,21 +244,18 @@ class Connection:
             self._handlers.on_online()
 
     def _on_disconnect(
-        self,
-        _client: paho.Client,
-        _: Any,
-        __: paho.DisconnectFlags,
-        reason: ReasonCode,
-        properties: Properties | None,
+        self, _client: paho.Client, _: Any, __: Any, reason: ReasonCode, properties: Any
     ) -> None:
         self._reason = reason.value
+        self.is_taken_over = self._reason == TAKEN_OVER
         said = getattr(properties, "ReasonString", "")
         self._why = self._why or f"{reason} {said}".strip()
         self._ended.set()
 
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         received = self._clock.now()
-        done = self._unacknowledged.add(message.mid) if message.qos else _nothing
+        # QoS 0 needs no acknowledgement.
+        done = self._unacknowledged.add(message.mid) if message.qos else lambda: None
         with _messages.turn(mid=message.mid) as attempt:
             properties = message.properties
             numbers = getattr(properties, "SubscriptionIdentifier", ())
@@ -288,11 +268,7 @@ class Connection:
                 correlation=getattr(properties, "CorrelationData", None),
                 message_expiry_s=getattr(properties, "MessageExpiryInterval", None),
                 done=done,
-                stored=self._subscription.is_stored(
-                    message.topic,
-                    numbers,
-                    retain=message.retain,
-                ),
+                stored=self._subscription.is_stored(message.topic, numbers, retain=message.retain),
                 waited=self._subscription.has_waited(numbers),
             )
             self._dispatch(incoming)
@@ -324,9 +300,9 @@ class Connection:
     def _dispatch(self, incoming: Incoming) -> None:
         topics = self._spec.topics
         verb = topics.verb_of(incoming.topic)
-        is_cut = self._client.packet_bytes > MAX_PACKET_BYTES
+        size_bytes = self._client.packet_bytes
+        is_cut = size_bytes > MAX_PACKET_BYTES
         if is_cut:
-            size_bytes = self._client.packet_bytes
             _log.error("message_not_read", topic=incoming.topic[:200], size_bytes=size_bytes)
         if verb is not None:  # one that is cut is refused for its size, and answered
             self._handlers.on_request(verb, incoming)
@@ -358,12 +334,3 @@ def _acknowledging(client: paho.Client, ended: threading.Event) -> Callable[[int
             client.ack(mid, 1)
 
     return acknowledge
-
-
-def _never() -> bool:
-    """Nothing that comes on a connection that is over is left in it."""
-    return False
-
-
-def _nothing() -> None:
-    """QoS 0 needs no acknowledgement."""

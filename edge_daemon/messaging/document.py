@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from edge_daemon.errors import SenderError
@@ -16,7 +18,6 @@ from edge_daemon.errors import SenderError
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_DIGITS = 64
-
 
 _BEHIND = b" \t\r\n\v\f\0"
 
@@ -64,9 +65,8 @@ def read_json(payload: bytes, what: str) -> Any:
     except RecursionError as error:
         raise _too_deep(what) from error
     except _UnfitError as error:
-        raise SenderError(f"{what} {error}.", hint="Correct the payload and send it again.") from (
-            error
-        )
+        hint = "Correct the payload and send it again."
+        raise SenderError(f"{what} {error}.", hint=hint) from error
     if _may_be_unfit(text):
         _check(document, what)
     return document
@@ -104,8 +104,8 @@ def _integer(digits: str) -> int:
 
 
 def _real(digits: str) -> float:
-    number = float(digits) if len(digits) <= 4 * MAX_DIGITS else float("inf")
-    if number in {float("inf"), float("-inf")}:
+    number = float(digits) if len(digits) <= 4 * MAX_DIGITS else math.inf
+    if math.isinf(number):
         raise _UnfitError(f"has the number {digits[:40]}, which is out of range")
     return number
 
@@ -146,15 +146,19 @@ def _check_text(text: str, what: str) -> None:
 
 # --------------------------------------------------------------------------- words
 
-_KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
+_KINDS: Mapping[type, str] = {
+    type(None): "null",
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    dict: "an object",
+    list: "a list",
+}
 
 
 def kind_of(value: object) -> str:
     """What a stranger's value is, in words."""
-    if value is None:
-        return "null"
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return "a number"
     return _KINDS.get(type(value), "something else")
 
 
@@ -163,7 +167,7 @@ def shown(value: object) -> str:
     if isinstance(value, (dict, list)):
         return kind_of(value)
     if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+        return json.dumps(value)
     text = repr(value)
     if len(text) <= 80:
         return text

@@ -24,7 +24,7 @@ MAX_BYTES = 128 * 1024
 
 @dataclass(frozen=True)
 class FeedbackMessage:
-    """One request; `body` is the same for the same words, `own_id` whether the sender gave one."""
+    """One request; `body` is the same for the same words."""
 
     request: Request
     items: tuple[Feedback, ...]
@@ -42,11 +42,8 @@ def read_feedback(incoming: Incoming, fresh_id: str, newest_utc: float = 0.0) ->
         items = _items(ask)
         named = "`items[{}]`" if ask.items else "The feedback"
         words = [_item(each, ask, request, named.format(at)) for at, each in enumerate(items)]
-    except (SenderError, msgspec.ValidationError) as error:
-        hint = error.hint if isinstance(error, SenderError) else TRUTH
-        refused = RefusedRequest(str(getattr(error, "message", error)), hint=hint)
-        refused.request_id = request.id
-        raise refused from error
+    except SenderError as error:
+        raise RefusedRequest(error, request.id) from error
     return FeedbackMessage(request, tuple(words), _body(request, words))
 
 

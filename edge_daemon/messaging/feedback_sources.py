@@ -8,39 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
-from edge_daemon.config.feedback import FeedbackSource, FeedbackWords
+from edge_daemon.config.feedback import FeedbackFields, FeedbackSource, FeedbackWords
 from edge_daemon.core.rollout.values import Feedback, Source
 from edge_daemon.core.values import Verdict
 from edge_daemon.errors import SenderError
-from edge_daemon.messaging.complaints import refuse_steering
 from edge_daemon.messaging.document import read_json, text_of
-from edge_daemon.messaging.order_parts import text
+from edge_daemon.messaging.order_parts import attempted, meanings, text
 from edge_daemon.messaging.paths import compiled
 
 MAX_PARTS = 256  # in one payload
 _HINT = "Correct what is published, or map it with `fields` under `feedback` in the settings."
+_FLAT = FeedbackFields(part="part", verdict="verdict", by="by")
 
-
-@dataclass(frozen=True)
-class _Found:
-    part: str | None
-    word: str | None
-    by: str | None = None
+_Found = tuple[str | None, str | None, str | None]
+"""The part, the word on it, and who says so."""
 
 
 @dataclass(frozen=True)
 class FeedbackReader:
-    """One compiled source. `entries` finds the parts of a document, `found` reads one of them."""
+    """One compiled source. `entries` finds the parts of a document, `find` reads one of them.
+
+    `wanted`: where part and verdict are looked for, in words.
+    """
 
     source: Source
     entries: Callable[[Any], Iterator[Any]]
-    found: Callable[[Any], _Found]
+    find: Callable[[Any], _Found]
     words: Mapping[str, Verdict]
     wanted: tuple[str, str]
-    """Where part and verdict are looked for, in words."""
 
     def read(self, payload: bytes, topic: str) -> tuple[tuple[Feedback, ...], list[SenderError]]:
         """What is said of parts, and what cannot be read; nothing for an empty message.
@@ -56,33 +55,25 @@ class FeedbackReader:
             raise SenderError(
                 f"The message has more than {MAX_PARTS} parts.", hint="Publish them as they come."
             )
-        said: list[Feedback] = []
-        refused: list[SenderError] = []
-        for entry in entries:
-            try:
-                word = self._word(entry, topic)
-            except SenderError as error:
-                refused.append(error)
-                continue
-            if word is not None:
-                said.append(word)
-        return tuple(said), refused
+        found = [attempted(partial(self._read, entry, topic)) for entry in entries]
+        said = tuple(each for each in found if isinstance(each, Feedback))
+        return said, [each for each in found if isinstance(each, SenderError)]
 
-    def _word(self, entry: Any, topic: str) -> Feedback | None:
-        found = self.found(entry)
-        for value, what, where in zip((found.part, found.word), _PARTS, self.wanted, strict=True):
-            if value is None:
-                raise SenderError(f"The feedback has no {what}: looked at {where}.", hint=_HINT)
-        assert found.part is not None
-        assert found.word is not None
-        verdict = self.words.get(found.word.casefold())
+    def _read(self, entry: Any, topic: str) -> Feedback | None:
+        """None where the word means nothing here."""
+        part, word, by = self.find(entry)
+        if part is None:
+            raise _missing("part", self.wanted[0])
+        if word is None:
+            raise _missing("verdict", self.wanted[1])
+        verdict = self.words.get(word.casefold())
         if verdict is None:
             return None
-        part = refuse_steering("part", found.part)
-        return Feedback("", verdict, self.source, found.by or topic, part)
+        return Feedback("", verdict, self.source, by or topic, part)
 
 
-_PARTS = ("part", "verdict")
+def _missing(what: str, where: str) -> SenderError:
+    return SenderError(f"The feedback has no {what}: looked at {where}.", hint=_HINT)
 
 
 def compile_feedback(source: FeedbackSource) -> FeedbackReader:
@@ -102,43 +93,32 @@ def compile_feedback(source: FeedbackSource) -> FeedbackReader:
                 "`Verification` and `OverallResult`",
             ),
         )
-    fields = source.fields
-    items = None if fields is None else fields.items
-    part, verdict, by = ("part", "verdict", "by")
-    if fields is not None:
-        part, verdict, by = fields.part, fields.verdict, fields.by or ""
-    find_items = None if items is None else compiled("feedback.fields.items", items)
-    search = {
-        "part": compiled("feedback.fields.part", part),
-        "verdict": compiled("feedback.fields.verdict", verdict),
-        "by": compiled("feedback.fields.by", by) if by else lambda _: None,
+    fields, words = source.fields or _FLAT, source.words or FeedbackWords()
+    find = {
+        key: compiled(f"feedback.fields.{key}", path)
+        for key, path in fields.model_dump(exclude_none=True).items()
     }
 
     def entries(document: Any) -> Iterator[Any]:
-        found = document if find_items is None else find_items(document)
+        found = find["items"](document) if "items" in find else document
         yield from found if isinstance(found, list) else [found]
 
-    def read(entry: Any) -> _Found:
+    def read(entry: Any, key: str) -> str | None:
+        value = find[key](entry) if key in find else None
+        return text(str(value).lower() if isinstance(value, bool) else value, key)
+
+    def find_all(entry: Any) -> _Found:
         if not isinstance(entry, dict):
             raise SenderError("The feedback is not a JSON object.", hint=_HINT)
-        return _Found(*(text(_plain(find(entry)), key) for key, find in search.items()))
+        return read(entry, "part"), read(entry, "verdict"), read(entry, "by")
 
-    words = _words(source.words or FeedbackWords())
     return FeedbackReader(
-        Source(source.source), entries, read, words, (f"`{part}`", f"`{verdict}`")
+        Source(source.source),
+        entries,
+        find_all,
+        meanings({Verdict.OK: words.ok, Verdict.NG: words.ng}),
+        (f"`{fields.part}`", f"`{fields.verdict}`"),
     )
-
-
-def _plain(value: Any) -> Any:
-    """Truth values are words too."""
-    return str(value).lower() if isinstance(value, bool) else value
-
-
-def _words(words: FeedbackWords) -> dict[str, Verdict]:
-    return {
-        **{word.strip().casefold(): Verdict.OK for word in words.ok},
-        **{word.strip().casefold(): Verdict.NG for word in words.ng},
-    }
 
 
 # --------------------------------------------------------------------------- IPC-CFX
@@ -173,4 +153,4 @@ def _cfx_unit(unit: Any) -> _Found:
     word = verified if verified and verified.casefold() in _CFX_WORDS else None
     if word is None:
         word = text(unit.get("OverallResult"), "OverallResult")
-    return _Found(text(unit.get("UnitIdentifier"), "UnitIdentifier"), word)
+    return text(unit.get("UnitIdentifier"), "UnitIdentifier"), word, None

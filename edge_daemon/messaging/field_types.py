@@ -32,18 +32,13 @@ ModelWish = Annotated[str, _schema(pattern="^[^@]+(@[^@]+)?$", examples=["bottle
 """name@version, or name for its newest version that is not quarantined."""
 Digest = Annotated[str, _schema(pattern="^[0-9a-f]{64}$", description="SHA-256 of the weights.")]
 RecipeDigest = Annotated[
-    str,
-    _schema(pattern="^[0-9a-f]{64}$", description="SHA-256 of the recipe with its tuning."),
+    str, _schema(pattern="^[0-9a-f]{64}$", description="SHA-256 of the recipe with its tuning.")
 ]
 
 VerdictWord = Annotated[str, one_of(Verdict)]
 ReasonWord = Annotated[str, one_of(Reason)]
 StatusWord = Annotated[str, one_of(Status)]
-CAUSES = {
-    **{kind: kind.value for kind in Kind},
-    Kind.CHANGEOVER: "order",
-    Kind.BOOT: "start",
-}
+CAUSES = {**{kind: kind.value for kind in Kind}, Kind.CHANGEOVER: "order", Kind.BOOT: "start"}
 """What a receipt calls the verb of a swap: a request's, or what the daemon did by itself."""
 CauseWord = Annotated[str, _schema(enum=sorted(CAUSES.values()))]
 CodeWord = Annotated[str, one_of(Code)]

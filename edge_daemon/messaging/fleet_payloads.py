@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -29,6 +29,7 @@ MOST_NAME = 512
 MOST_STORED = 64
 """Bundles that one report names."""
 _PHASES = {phase.value: phase for phase in Phase}
+_T = TypeVar("_T")
 
 
 class HeldLine(msgspec.Struct, frozen=True):
@@ -143,11 +144,7 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
 
 def report(said: Report) -> bytes:
     """The report as the wire names it."""
-    return encode(_with_campaign(_station(said), said.campaign_status))
-
-
-def _station(said: Report) -> FleetReport:
-    return FleetReport(
+    station = FleetReport(
         device=said.device,
         boot=said.boot,
         seq=said.seq,
@@ -168,6 +165,7 @@ def _station(said: Report) -> FleetReport:
         proof=AuditHead(said.proof.seq, said.proof.hash) if said.proof else None,
         fresh_until=None if said.fresh_until is None else iso_utc(said.fresh_until),
     )
+    return encode(_with_campaign(station, said.campaign_status))
 
 
 def _with_campaign(report: FleetReport, status: CampaignStatus | None) -> FleetReport:
@@ -197,26 +195,22 @@ def _with_campaign(report: FleetReport, status: CampaignStatus | None) -> FleetR
 
 def read_receipt(payload: bytes) -> ShownReceipt:
     """What a station shows; raises SenderError for anything else."""
+    return _read(payload, "The receipt", ShownReceipt)
+
+
+def _read(payload: bytes, what: str, kind: type[_T]) -> _T:
     try:
-        return msgspec.convert(read_json(payload, "The receipt"), ShownReceipt)
+        return msgspec.convert(read_json(payload, what), kind)
     except msgspec.ValidationError as error:
         raise _unfit(str(error)) from error
 
 
 def read_report(payload: bytes) -> Report:
     """A station's report; raises SenderError for anything that is none."""
-    document = read_json(payload, "The report")
-    try:
-        read = msgspec.convert(document, FleetReport)
-    except msgspec.ValidationError as error:
-        raise _unfit(str(error)) from error
-    said_utc = parse_iso(read.time)
-    if said_utc is None:
-        raise _unfit(f"its time {read.time[:40]!r} is no time")
+    read = _read(payload, "The report", FleetReport)
     if read.phase is not None and read.phase not in _PHASES:
         raise _unfit(f"its phase {read.phase[:40]!r} is none")
-    for name in (*_names(read), *(each.model for each in read.stored)):
-        _check_name(name)
+    _refuse_unshowable(read)
     if read.every_s < 1 or len(read.stored) > MOST_STORED or not read.device:
         raise _unfit("one of device, every_s and stored is out of bounds")
     phase = None if read.phase is None else _PHASES[read.phase]
@@ -224,7 +218,7 @@ def read_report(payload: bytes) -> Report:
         device=read.device,
         boot=read.boot,
         seq=read.seq,
-        said_utc=said_utc,
+        said_utc=_utc("time", read.time),
         every_s=read.every_s,
         version=read.version,
         site=read.site,
@@ -240,7 +234,7 @@ def read_report(payload: bytes) -> Report:
         chain=Chain(read.chain.seq, read.chain.hash) if read.chain else None,
         proof=Chain(read.proof.seq, read.proof.hash) if read.proof else None,
         campaign_status=_campaign_status(read, phase),
-        fresh_until=_fresh_until(read),
+        fresh_until=None if read.fresh_until is None else _utc("fresh_until", read.fresh_until),
     )
 
 
@@ -278,25 +272,20 @@ def _measures(read: FleetReport) -> Measures:
     )
 
 
-def _fresh_until(read: FleetReport) -> float | None:
-    if read.fresh_until is None:
-        return None
-    until = parse_iso(read.fresh_until)
-    if until is None:
-        raise _unfit(f"its fresh_until {read.fresh_until[:40]!r} is no time")
-    return until
+def _utc(key: str, text: str) -> float:
+    utc = parse_iso(text)
+    if utc is None:
+        raise _unfit(f"its {key} {text[:40]!r} is no time")
+    return utc
 
 
-def _names(read: FleetReport) -> tuple[str | None, ...]:
-    """What of it people are shown."""
-    place = (read.device, read.site, read.group, read.version)
-    return (*place, read.boot, read.bundle, read.sha256, read.receipt, read.campaign, read.why)
-
-
-def _check_name(name: str | None) -> None:
-    """What is shown to people: short, and without characters that steer a terminal."""
-    if name is not None and (len(name) > MOST_NAME or not name.isprintable()):
-        raise _unfit(f"it has a name that cannot be shown: {name[:40]!r}")
+def _refuse_unshowable(read: FleetReport) -> None:
+    """What is shown to people is short, and has no characters that steer a terminal."""
+    names = (read.device, read.site, read.group, read.version, read.boot, read.bundle, read.sha256)
+    others = (read.receipt, read.campaign, read.why, *(each.model for each in read.stored))
+    for name in (*names, *others):
+        if name is not None and (len(name) > MOST_NAME or not name.isprintable()):
+            raise _unfit(f"it has a name that cannot be shown: {name[:40]!r}")
 
 
 def _unfit(why: str) -> SenderError:

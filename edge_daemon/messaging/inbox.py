@@ -2,7 +2,7 @@
 
 Whatever a stranger sends, the answer is a `Request` or a `RefusedRequest` (a SenderError that
 knows the id to answer). Unknown keys are tolerated, so that newer senders can talk to older
-boxes (but see `misspelt`). Known keys are checked strictly, because a wrong guess changes a model.
+boxes (but see `refuse_misspelt`). Known keys are checked strictly: a wrong guess changes a model.
 
 `document` bounds the JSON, `asks` defines the fields and their types, and the meaning of a field's
 text is read here.
@@ -37,10 +37,17 @@ from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.clock import set_back_s
 from edge_daemon.messaging import asks
 from edge_daemon.messaging.asks import MAX_ID, REQUESTS, needed
-from edge_daemon.messaging.complaints import HINTS, ID_HINT, hint_of, refuse_steering, told, wrong
+from edge_daemon.messaging.complaints import (
+    HINTS,
+    ID_HINT,
+    hint_of,
+    refuse_misspelt,
+    refuse_steering,
+    told,
+    wrong,
+)
 from edge_daemon.messaging.document import kind_of, read_json, shown, text_of
 from edge_daemon.messaging.messages import Incoming
-from edge_daemon.messaging.misspelt import refuse_misspelt
 from edge_daemon.messaging.times import parse_iso
 
 FARTHEST_S = 10 * 365.25 * 86_400.0
@@ -53,7 +60,9 @@ REF_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
 class RefusedRequest(SenderError):  # noqa: N818 - named as the outcome that it becomes
     """A request that changes nothing; `request_id` is the id to answer with."""
 
-    request_id: str = ""
+    def __init__(self, error: SenderError, request_id: str) -> None:
+        super().__init__(error.message, hint=error.hint, code=error.code)
+        self.request_id = request_id
 
 
 def read_request(verb: str, incoming: Incoming, fresh_id: str, newest_utc: float = 0.0) -> Request:
@@ -88,16 +97,21 @@ def read_request(verb: str, incoming: Incoming, fresh_id: str, newest_utc: float
         request = _with_message_expiry(request, incoming)
         _refuse_expired(request, incoming.received.utc)
     except SenderError as error:
-        refused = RefusedRequest(error.message, hint=error.hint, code=error.code)
-        refused.request_id = request_id
-        raise refused from error
+        raise RefusedRequest(error, request_id) from error
     return request
+
+
+def refuse_large(incoming: Incoming, what: str, most_bytes: int) -> None:
+    """Raises SenderError for what is too long for the thread that reads it; `what` names it."""
+    size_bytes = len(incoming.payload)
+    if size_bytes > most_bytes:
+        raise SenderError(f"The {what} has {size_bytes} bytes.", hint=f"Send at most {most_bytes}.")
 
 
 def has_own_id(incoming: Incoming) -> bool:
     """Whether a request that was read names its id itself, instead of by Correlation Data."""
     content: object = incoming.content
-    if content is None and incoming.payload.strip():
+    if content is None and text_of(incoming.payload):
         content = read_json(incoming.payload, "The request")
     if isinstance(content, Mapping):
         return content.get("id") is not None
@@ -225,14 +239,11 @@ def _id(document: Mapping[str, Any]) -> str | None:
         return None
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         given = str(given)
-    if isinstance(given, str) and len(given) > MAX_ID:
+    if not isinstance(given, str) or not given or not given.isprintable():
+        raise SenderError(f"`id` is {shown(given)}.", hint=ID_HINT)
+    if len(given) > MAX_ID:
         raise SenderError(
             f"`id` has {len(given)} characters; at most {MAX_ID} are allowed.", hint=ID_HINT
-        )
-    if not isinstance(given, str) or not 1 <= len(given) <= MAX_ID or not given.isprintable():
-        raise SenderError(
-            f"`id` is {shown(given)}.",
-            hint=ID_HINT,
         )
     return given
 

@@ -8,13 +8,13 @@ client that does not read is disconnected.
 
 from __future__ import annotations
 
+import asyncio
 import os
-import selectors
 import socket
 import struct
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,6 +36,9 @@ _FULL = BoxError(
     f"{MAX_CLIENTS} programs wait at the control socket already.",
     hint="Ask again when one of their requests is done.",
     code=Code.PRECONDITION_FAILED,
+)
+_TOO_LONG = SenderError(
+    f"The line has more than {MAX_BYTES} bytes.", hint="Send only the fields that are needed."
 )
 
 _log = structlog.get_logger(__name__)
@@ -67,14 +70,11 @@ class Inquiries(Protocol):
 
 @dataclass(eq=False)
 class _Client:
-    """One connected program: bytes not yet read as a line, bytes it has not taken yet."""
+    """One connected program."""
 
-    sock: socket.socket
-    read: bytearray = field(default_factory=bytearray)
-    unsent: bytearray = field(default_factory=bytearray)
+    writer: asyncio.StreamWriter
+    heard_at: float
     waits_for: set[object] = field(default_factory=set)  # one for each line without its last answer
-    is_leaving: bool = False
-    heard_at: float = 0.0
 
 
 class LocalSocket:
@@ -105,14 +105,10 @@ class LocalSocket:
         self._fresh_id = fresh_id
         self._inquiries = inquiries
         self._clients: set[_Client] = set()
-        self._lock = threading.Lock()
-        self._selector = selectors.DefaultSelector()
-        self._wake_r, self._wake_w = socket.socketpair()
-        self._stopping = threading.Event()
-        self._server: socket.socket | None = None
-        self._boundary = ErrorBoundary(_log, "local_socket_failed")
-        self._of_requests = ErrorBoundary(_log, "local_request_failed")
-        self._thread = threading.Thread(target=self._run, name="local-socket", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+        self._boundary = ErrorBoundary(_log, "local_request_failed")
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Listen.
@@ -120,109 +116,84 @@ class LocalSocket:
         Raises:
             BoxError: the file cannot be made, or another daemon answers there.
         """
-        self._server = _listen(self._path)
-        for sock in (self._server, self._wake_r, self._wake_w):
-            sock.setblocking(False)
-        self._selector.register(self._server, selectors.EVENT_READ)
-        self._selector.register(self._wake_r, selectors.EVENT_READ)
+        server = _listen(self._path)
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_log_fault)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._loop, server), name="local-socket", daemon=True
+        )
         self._thread.start()
 
     def stop(self, timeout_s: float = 1.0) -> None:
         """Take the file away and part from every client."""
-        self._stopping.set()
-        self._wake()
-        if self._thread.is_alive():
+        self._call(self._stopping.set)
+        if self._thread is not None:
             self._thread.join(timeout_s)
         with suppress(OSError):
             self._path.unlink()
 
+    def _call(self, work: Callable[..., object], *given: object) -> None:
+        """Do it on the thread, if it is there."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(work, *given)
+
     # ----------------------------------------------------------------------- the thread
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            # One client's fault must not take the way in from all others.
-            with self._boundary.turn() as attempt:
-                self._turn()
-            if attempt.fault is not None:
-                self._stopping.wait(0.1)
-        for client in tuple(self._clients):
-            self._part(client)
-        for sock in (self._server, self._wake_r):
-            if sock is not None:
-                sock.close()
-        self._selector.close()
+    def _run(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        with closing(loop):
+            loop.run_until_complete(self._serve(sock))
 
-    def _turn(self) -> None:
-        for key, events in self._selector.select():
-            if key.fileobj is self._server:
-                self._welcome()
-            elif key.fileobj is self._wake_r:
-                with suppress(BlockingIOError):
-                    self._wake_r.recv(4096)
-            else:
-                client: _Client = key.data
-                if events & selectors.EVENT_READ:
-                    self._hear(client)
+    async def _serve(self, sock: socket.socket) -> None:
+        server = await asyncio.start_unix_server(self._welcome, sock=sock, limit=MAX_BYTES)
+        await self._stopping.wait()
+        server.close()
         for client in tuple(self._clients):
-            self._send(client)
+            client.writer.transport.abort()
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
-    def _welcome(self) -> None:
-        assert self._server is not None
-        try:
-            sock, _ = self._server.accept()
-        except OSError as error:
-            _log.warning("local_client_refused", error=str(error))
-            self._stopping.wait(0.1)  # no descriptors left: do not spin while that lasts
-            return
-        sock.setblocking(False)
-        client = _Client(sock, heard_at=self._clock.now().at)
+    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = _Client(writer, self._clock.now().at)
         if len(self._clients) >= MAX_CLIENTS and not self._make_room():
-            with suppress(OSError):
-                sock.send(refused("", _FULL).body + b"\n")
-            sock.close()
+            _write(client, refused("", _FULL))
+            writer.close()
             return
-        with self._lock:
-            self._clients.add(client)
-        self._selector.register(sock, selectors.EVENT_READ, client)
+        self._clients.add(client)
+        try:
+            await self._hear(client, reader)
+        finally:
+            self._clients.discard(client)
+            writer.close()
 
     def _make_room(self) -> bool:
         """Part from the client that has been silent longest; False where each waits for us."""
-        with self._lock:
-            silent = [client for client in self._clients if not client.waits_for]
-        if silent:
-            self._part(min(silent, key=lambda client: client.heard_at))
-        return bool(silent)
+        silent = [client for client in self._clients if not client.waits_for]
+        if not silent:
+            return False
+        longest = min(silent, key=lambda client: client.heard_at)
+        self._clients.discard(longest)
+        longest.writer.transport.abort()
+        return True
 
-    def _hear(self, client: _Client) -> None:
-        try:
-            read = client.sock.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            read = b""
-        if not read:
-            self._part(client)
-            return
-        client.read += read
-        client.heard_at = self._clock.now().at
-        while not client.is_leaving and b"\n" in client.read:
-            line, _, rest = client.read.partition(b"\n")
-            client.read = bytearray(rest)
-            if line.strip():
-                self._request(client, bytes(line))
-        if len(client.read) > MAX_BYTES:
-            error = SenderError(
-                f"The line has more than {MAX_BYTES} bytes.",
-                hint="Send only the fields that are needed.",
-            )
-            self._way_back(client)(refused("", error))
-            client.is_leaving = True
-
-    def _request(self, client: _Client, line: bytes) -> None:
-        with self._of_requests.turn() as attempt:
-            self._read(client, line)
-        if attempt.fault is not None:
-            client.is_leaving = True  # or it waits for an answer that nobody will give
+    async def _hear(self, client: _Client, reader: asyncio.StreamReader) -> None:
+        """Read lines until the client leaves, or has to."""
+        while True:
+            try:
+                line = await reader.readline()
+            except ValueError:
+                _write(client, refused("", _TOO_LONG))
+                return
+            except OSError:
+                return
+            if not line.endswith(b"\n"):
+                return
+            client.heard_at = self._clock.now().at
+            if not line.strip():
+                continue
+            with self._boundary.turn() as attempt:
+                self._read(client, line)
+            if attempt.fault is not None:
+                return  # or it waits for an answer that nobody will give
 
     def _read(self, client: _Client, line: bytes) -> None:
         received = self._clock.now()
@@ -234,7 +205,7 @@ class LocalSocket:
                     "The line is not an object with a `verb`.", hint='Send {"verb": "state"}.'
                 )
             verb = document.pop("verb")
-            document["by"] = _signed(document.get("by"), _who(client.sock))
+            document["by"] = _signed(document.get("by"), _who(client.writer))
             if verb == "state":
                 reply(Answer(fresh_id, self._read_state()))
             elif self._inquiries is not None and self._inquiries.knows(verb):
@@ -257,49 +228,34 @@ class LocalSocket:
     def _way_back(self, client: _Client) -> TakeAnswer:
         """Takes the answers to one line; a client that is gone gets none."""
         waiting = object()
-        with self._lock:
-            client.waits_for.add(waiting)
+        client.waits_for.add(waiting)
 
-        def reply(answer: Answer) -> None:
-            line = answer.body + b"\n"
-            with self._lock:
-                if client not in self._clients:
-                    return
-                client.unsent += line
+        def tell(answer: Answer) -> None:
+            if client in self._clients:
+                _write(client, answer)
                 if answer.is_final:
                     client.waits_for.discard(waiting)
-            self._wake()
+
+        def reply(answer: Answer) -> None:
+            if threading.current_thread() is self._thread:
+                tell(answer)
+            else:
+                self._call(tell, answer)
 
         return reply
 
-    def _send(self, client: _Client) -> None:
-        with self._lock:
-            try:
-                if client.unsent:
-                    del client.unsent[: client.sock.send(client.unsent)]
-            except BlockingIOError:
-                pass
-            except OSError:
-                client.is_leaving = True
-                client.unsent.clear()
-            left = len(client.unsent)
-        if left > MAX_UNREAD_BYTES or (client.is_leaving and not left):
-            self._part(client)
-            return
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if left else 0)
-        if self._selector.get_key(client.sock).events != wanted:
-            self._selector.modify(client.sock, wanted, client)
 
-    def _part(self, client: _Client) -> None:
-        with self._lock:
-            self._clients.discard(client)
-        with suppress(KeyError, ValueError):
-            self._selector.unregister(client.sock)
-        client.sock.close()
+def _write(client: _Client, answer: Answer) -> None:
+    """Without waiting; who does not read is disconnected."""
+    client.writer.write(answer.body + b"\n")
+    if client.writer.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+        client.writer.transport.abort()
 
-    def _wake(self) -> None:
-        with suppress(BlockingIOError, OSError):
-            self._wake_w.send(b"\0")
+
+def _log_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What happened on the thread outside of any request; with a socket: one was not accepted."""
+    event = "local_client_refused" if "socket" in context else "local_socket_failed"
+    _log.error(event, error=repr(context.get("exception") or context["message"]))
 
 
 def _listen(path: Path) -> socket.socket:
@@ -329,8 +285,9 @@ def _listen(path: Path) -> socket.socket:
     return server
 
 
-def _who(sock: socket.socket) -> str:
+def _who(writer: asyncio.StreamWriter) -> str:
     """The user at the other end, as the kernel knows it."""
+    sock: socket.socket = writer.get_extra_info("socket")
     with suppress(OSError, struct.error, AttributeError):
         uid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
         return f"uid {uid}"

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+import msgspec
+
 from edge_daemon.core.values import Instant, Request
-from edge_daemon.documents import MALFORMED
 from edge_daemon.messaging.answer import Answer, TakeAnswer, nobody
 
 
@@ -24,20 +25,20 @@ class ReplyTo:
     response_topic: str | None = None
     correlation: bytes | None = None
 
-    def to_json(self) -> str:
+    def to_json(self) -> bytes:
         correlation = None if self.correlation is None else self.correlation.hex()
-        return json.dumps({"topic": self.response_topic, "correlation": correlation})
+        return json.dumps({"topic": self.response_topic, "correlation": correlation}).encode()
 
     @classmethod
-    def from_json(cls, text: str) -> ReplyTo:
-        """Read what `to_json` wrote; raises ValueError for anything else."""
+    def from_json(cls, stored: bytes) -> ReplyTo:
+        """Read what `to_json` wrote; anything else is no address, and `response/<verb>` is left."""
         try:
-            read = json.loads(text or "{}")
+            read = msgspec.json.decode(stored, type=dict[str, str | None])
             correlation = read.get("correlation")
             told = None if correlation is None else bytes.fromhex(correlation)
             return cls(read.get("topic"), told)
-        except MALFORMED as error:
-            raise ValueError("no reply address") from error
+        except ValueError:
+            return cls()
 
 
 MOST_WAITING = 64
@@ -91,10 +92,6 @@ class Incoming:
     content: Mapping[str, Any] | Request | None = None
     reply: TakeAnswer = nobody
 
-    def done_with(self) -> None:
-        """The broker may forget it."""
-        self.done()
-
     @property
     def reply_to(self) -> ReplyTo:
         return ReplyTo(self.response_topic, self.correlation)
@@ -141,7 +138,7 @@ class Carrier(Protocol):
         """Hand over without waiting; None where it was not taken (offline, or no room)."""
         ...
 
-    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
+    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo) -> None:
         """Answer on `response/<verb>` and at the sender's own address."""
         ...
 
@@ -165,4 +162,4 @@ class Handlers:
     on_request: Callable[[str, Incoming], None]
     on_order: Callable[[int, Incoming], None]
     on_online: Callable[[], None] = _nothing
-    on_fleet: Callable[[Incoming], None] = Incoming.done_with
+    on_fleet: Callable[[Incoming], None] = lambda incoming: incoming.done()

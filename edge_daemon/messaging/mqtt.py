@@ -49,7 +49,8 @@ class Session:
         )
         self._thread: threading.Thread | None = None
         self._counting = threading.Lock()
-        self._lost = 0
+        self.lost = 0
+        """Messages that were dropped since the start: offline, or no room."""
 
     def start(self, handlers: Handlers) -> None:
         """Connect from now on, and tell these what comes."""
@@ -68,11 +69,6 @@ class Session:
         connection = self._connection
         is_alive = self._thread is not None and self._thread.is_alive()
         return is_alive and (connection is None or connection.alive())
-
-    @property
-    def lost(self) -> int:
-        """Messages that were dropped since the start: offline, or no room."""
-        return self._lost
 
     def problems(self) -> tuple[str, ...]:
         """What is not as it should be with a broker that lets us in, a sentence each."""
@@ -102,14 +98,14 @@ class Session:
             sent = connection.publish(Outgoing(topic, payload, qos, retain, correlation))
         if sent is None and not retain:  # what is retained is told anew with the next connection
             with self._counting:
-                self._lost += 1
+                self.lost += 1
         return sent
 
     def room_for(self, topic: str) -> int:
         """The bytes of payload that the broker is likely to take on this topic."""
         return self._memory.ceiling.aim_bytes - Outgoing(topic, b"", 1, False, None).size_bytes
 
-    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
+    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo) -> None:
         """Answer on `response/<verb>`, and at the sender's Response Topic where it gave one."""
         for topic, correlation in response_addresses(self._spec.topics, verb, reply_to):
             self.publish(topic, payload, qos=1, correlation=correlation)
@@ -138,7 +134,7 @@ class Session:
                 return
             lasted_s = self._clock.now().at - began
             failures = 0 if lasted_s >= STEADY_S else failures + 1
-            is_welcomed = connection is not None and connection.was_welcomed
+            is_welcomed = connection is not None and connection.joined_at is not None
             if is_welcomed:
                 failures = min(failures, WELCOMED_FAILURES)
             first, most = BACKOFF_S
@@ -175,12 +171,10 @@ class Session:
 
 
 def response_addresses(
-    topics: Topics, verb: str, reply_to: ReplyTo | None
+    topics: Topics, verb: str, reply_to: ReplyTo
 ) -> tuple[tuple[str, bytes | None], ...]:
     """Every (topic, Correlation Data) that an answer to `verb` goes to."""
-    fixed = topics.response(verb)
-    correlation = reply_to.correlation if reply_to else None
-    asked = reply_to.response_topic if reply_to else None
+    fixed, asked = topics.response(verb), reply_to.response_topic
     if not asked or asked == fixed or not is_publishable(asked):
-        return ((fixed, correlation),)
-    return ((fixed, correlation), (asked, correlation))
+        return ((fixed, reply_to.correlation),)
+    return ((fixed, reply_to.correlation), (asked, reply_to.correlation))

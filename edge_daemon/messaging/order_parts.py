@@ -6,9 +6,9 @@ OPC UA wraps around its values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_daemon.core.job_orders import OrderState
 from edge_daemon.errors import SenderError
@@ -17,6 +17,13 @@ MAX_NAME = 256
 
 Words = Mapping[str, OrderState]
 """A MES's word, casefolded -> what it means here."""
+
+_T = TypeVar("_T")
+
+
+def meanings(words: Mapping[_T, Iterable[str]]) -> dict[str, _T]:
+    """Each word, as it is compared: stripped and casefolded -> what it means."""
+    return {word.strip().casefold(): meaning for meaning in words for word in words[meaning]}
 
 
 @dataclass(frozen=True)
@@ -56,19 +63,18 @@ def text(value: Any, key: str) -> str | None:
         value = str(value)
     if not isinstance(value, str):
         raise SenderError(
-            f"The order's {key} is neither text nor a whole number.",
-            hint="Publish it as text.",
+            f"`{key}` is neither text nor a whole number.", hint="Publish it as text."
         )
     found = value.strip()
     if len(found) > MAX_NAME or not found.isprintable():
         raise SenderError(
-            f"The order's {key} is longer than {MAX_NAME} characters or not printable.",
+            f"`{key}` is longer than {MAX_NAME} characters or not printable.",
             hint="Publish the id alone.",
         )
     return found
 
 
-def attempted(read: Callable[[], str | None]) -> str | SenderError | None:
+def attempted(read: Callable[[], _T]) -> _T | SenderError:
     """What `read` gives, or why it cannot: the other parts may be readable all the same."""
     try:
         return read()

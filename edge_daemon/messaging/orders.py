@@ -13,11 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Union
 
-from edge_daemon.config import OrderSource
-from edge_daemon.core.job_orders import (
-    JobOrder,
-    OrderState,
-)
+from edge_daemon.config import OrderFields, OrderSource, OrderWords
+from edge_daemon.core.job_orders import JobOrder, OrderState
 from edge_daemon.core.values import Instant
 from edge_daemon.errors import SenderError
 from edge_daemon.messaging.document import MAX_BYTES, read_json, text_of
@@ -28,6 +25,7 @@ from edge_daemon.messaging.order_parts import (
     attempted,
     b2mml_orders,
     b2mml_part,
+    meanings,
     opc_orders,
     opc_part,
     text,
@@ -56,10 +54,6 @@ ProductOf = Callable[[str], str | None]
 """What an order makes that was told before, by its id; None where it never was."""
 
 
-def _nobody_told(_: str) -> str | None:
-    return None
-
-
 @dataclass(frozen=True)
 class OrderReader:
     """One compiled source. `wanted` names, for messages, where its parts are looked for.
@@ -75,7 +69,7 @@ class OrderReader:
     is_plain: bool = False
 
     def read(
-        self, payload: bytes, arrived: Instant, product_of: ProductOf = _nobody_told
+        self, payload: bytes, arrived: Instant, product_of: ProductOf = lambda _: None
     ) -> tuple[Reading, ...]:
         """The orders of one message in document order; none for an empty (cleared) message.
 
@@ -155,16 +149,8 @@ def compile_source(source: OrderSource) -> OrderReader:
         ConfigurationError: for a JMESPath expression that does not compile.
     """
     if source.fields is not None:
-        fields = source.fields
-        paths = _Paths(fields.order, fields.product, fields.status)
-        words = (
-            _DEFAULT_WORDS
-            if source.words is None
-            else _words(source.words.dispatched, source.words.running, source.words.completed)
-        )
-        return _by_paths(paths, words)
-    preset = source.preset or "flat"
-    return _PRESETS[preset]()
+        return _by_paths(source.fields, source.words or OrderWords())
+    return _PRESETS[source.preset or "flat"]()
 
 
 def _missing(what: str, where: str) -> SenderError:
@@ -174,34 +160,23 @@ def _missing(what: str, where: str) -> SenderError:
     )
 
 
-def _words(
-    dispatched: Sequence[str], running: Sequence[str], completed: Sequence[str]
-) -> dict[str, OrderState]:
-    return {
-        **{word.strip().casefold(): OrderState.DISPATCHED for word in dispatched},
-        **{word.strip().casefold(): OrderState.RUNNING for word in running},
-        **{word.strip().casefold(): OrderState.COMPLETED for word in completed},
-    }
+def _words(words: OrderWords) -> Words:
+    return meanings(
+        {
+            OrderState.DISPATCHED: words.dispatched,
+            OrderState.RUNNING: words.running,
+            OrderState.COMPLETED: words.completed,
+        }
+    )
 
-
-_DEFAULT_WORDS = _words(["dispatched"], ["running"], ["completed"])
 
 # --------------------------------------------------------------------------- by paths
 
 
-@dataclass(frozen=True)
-class _Paths:
-    """JMESPath of each part; without `state`, arrival means running."""
-
-    order: str | None
-    product: str | None
-    state: str | None
-
-
-def _by_paths(paths: _Paths, words: Words) -> OrderReader:
+def _by_paths(paths: OrderFields, words: OrderWords) -> OrderReader:
     order = _compiled("order", paths.order)
     product = _compiled("product", paths.product)
-    state = _compiled("status", paths.state)
+    state = _compiled("status", paths.status)
 
     def part(entry: Any) -> Part:
         if not isinstance(entry, dict):
@@ -218,9 +193,9 @@ def _by_paths(paths: _Paths, words: Words) -> OrderReader:
     wanted = {
         "order": _where(paths.order),
         "product": _where(paths.product),
-        "state": _where(paths.state),
+        "state": _where(paths.status),
     }
-    return OrderReader(_each, part, words, wanted, needs_word=paths.state is not None)
+    return OrderReader(_each, part, _words(words), wanted, needs_word=paths.status is not None)
 
 
 def _where(path: str | None) -> str:
@@ -251,16 +226,28 @@ def _value_part(document: Any) -> Part:
 
 # --------------------------------------------------------------------------- presets
 
-_B2MML_WORDS = _words(
-    ["Dispatched", "Ready"], ["Running"], ["Completed", "Closed", "Aborted", "Cancelled"]
+_B2MML_WORDS = meanings(
+    {
+        OrderState.DISPATCHED: ("Dispatched", "Ready"),
+        OrderState.RUNNING: ("Running",),
+        OrderState.COMPLETED: ("Completed", "Closed", "Aborted", "Cancelled"),
+    }
 )
-_OPC_WORDS = _words(["AllowedToStart"], ["Running"], ["Ended", "Aborted"])
+_OPC_WORDS = meanings(
+    {
+        OrderState.DISPATCHED: ("AllowedToStart",),
+        OrderState.RUNNING: ("Running",),
+        OrderState.COMPLETED: ("Ended", "Aborted"),
+    }
+)
 
 _PRESETS: Mapping[str, Callable[[], OrderReader]] = {
-    "flat": lambda: _by_paths(_Paths("workOrder", "productCode", "status"), _DEFAULT_WORDS),
+    "flat": lambda: _by_paths(
+        OrderFields(order="workOrder", product="productCode", status="status"), OrderWords()
+    ),
     "umh-core": lambda: _by_paths(
-        _Paths("orderId", "productId", "status"),
-        _words(["created"], ["in-progress"], ["completed"]),
+        OrderFields(order="orderId", product="productId", status="status"),
+        OrderWords(dispatched=("created",), running=("in-progress",)),
     ),
     "b2mml": lambda: OrderReader(
         b2mml_orders,
@@ -294,8 +281,7 @@ _PRESETS: Mapping[str, Callable[[], OrderReader]] = {
 
 
 def orders_told(readings: Sequence[Reading], arrived: Instant) -> Iterator[JobOrder]:
-    """What the planner is told. An order that runs and cannot be read runs all the same: no model
-    may judge its frames."""
+    """For the planner. One that runs and cannot be read runs: no model may judge its frames."""
     for reading in readings:
         if isinstance(reading, JobOrder):
             yield reading

@@ -15,13 +15,10 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import paho.mqtt.client as paho
-import structlog
 from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.properties import Properties
 
 from edge_daemon.config import MqttSettings
 from edge_daemon.errors import ConfigurationError
-from edge_daemon.host.error_boundary import ErrorBoundary
 
 MAX_PACKET_BYTES = 1024 * 1024  # above the 256 KiB of a request, so that more can be answered
 RECEIVE_MAXIMUM = 100  # requests and orders under way at once, not yet acknowledged
@@ -29,8 +26,6 @@ QUEUE_MESSAGES = 1000  # QoS 1 messages that wait for the broker's acknowledgeme
 _CHUNK_BYTES = 64 * 1024
 _FULL_PAUSE_S = 0.002
 _FULL_READ_S = 0.05
-
-_log = structlog.get_logger(__name__)
 
 
 class BoundedClient(paho.Client):
@@ -118,15 +113,6 @@ def release(client: paho.Client) -> None:
     """
     client.on_connect = client.on_disconnect = None
     client.on_message = client.on_subscribe = client.on_publish = None
-
-
-def new_properties(packet: int) -> Properties:
-    """Those of one packet, to be filled."""
-    return Properties(packet)
-
-
-callbacks = ErrorBoundary(_log, "callback_failed")
-"""Around each: paho's network thread must outlive whatever is raised in it."""
 
 
 def _send_at_once(_client: paho.Client, _: Any, sock: Any) -> None:

@@ -12,7 +12,6 @@ from edge_daemon.core.parts.counts import Counts, PartTotals
 from edge_daemon.core.parts.values import By, Opened, PartOutcome, PartReason
 from edge_daemon.core.rollout.audit import Sampled
 from edge_daemon.core.values import Status
-from edge_daemon.messaging.arm_payloads import RolloutLine, ShadowLine, recipe_digest
 from edge_daemon.messaging.field_types import (
     Digest,
     Model,
@@ -23,6 +22,7 @@ from edge_daemon.messaging.field_types import (
     one_of,
 )
 from edge_daemon.messaging.payloads import encode
+from edge_daemon.messaging.result_payloads import RolloutLine, ShadowLine, recipe_digest
 from edge_daemon.messaging.times import iso_utc
 
 ByWord = Annotated[str, one_of(By)]
@@ -129,7 +129,7 @@ def kept_counts(body: bytes | None) -> Counts | None:
     """The same once more; None where there are none, or none that can be read."""
     try:
         return None if body is None else msgspec.json.decode(body, type=Counts)
-    except msgspec.MsgspecError:
+    except ValueError:
         return None
 
 

@@ -9,6 +9,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
+from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import ConfigurationError, SenderError
 
 
@@ -32,7 +33,7 @@ def compiled(key: str, expression: str, *, try_with: str = "") -> Callable[[Any]
     def search(document: Any) -> Any:
         try:
             return interpreter.visit(parsed, document)
-        except (JMESPathError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        except MALFORMED as error:  # among them JMESPathError, a ValueError
             raise SenderError(
                 f"The {whose}'s {what} cannot be read with `{expression}`: {_first_line(error)}.",
                 hint=try_with or "Correct the path in the settings.",

@@ -14,7 +14,7 @@ import msgspec
 
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.roles import Role
-from edge_daemon.core.values import Check, Latency, Refusal
+from edge_daemon.core.values import Check, Counts, Latency, Refusal
 from edge_daemon.messaging.field_types import (
     AuditHead,
     CauseWord,
@@ -70,6 +70,11 @@ class FrameCounts(msgspec.Struct, frozen=True):
     inspected: int = 0
     dropped: int = 0
     uninspected: int = 0
+
+
+def frame_counts(counts: Counts) -> FrameCounts:
+    """The ledger as the wire names it."""
+    return FrameCounts(counts.captured, counts.inspected, counts.dropped, counts.uninspected)
 
 
 class LatencyAround(msgspec.Struct, frozen=True):
@@ -229,13 +234,8 @@ class PreparedModel(msgspec.Struct, frozen=True):
     since: Time
 
 
-class CandidateModel(msgspec.Struct, frozen=True):
+class CandidateModel(PreparedModel, frozen=True):
     """The bundle that is tried beside the active one."""
-
-    model: Model
-    sha256: Digest
-    slot: str
-    since: Time
 
 
 class PreviousModel(msgspec.Struct, frozen=True):

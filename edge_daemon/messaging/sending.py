@@ -19,7 +19,6 @@ from edge_daemon.host.clock import Clock
 from edge_daemon.messaging.ceiling import Ceiling, InFlight, Weight
 from edge_daemon.messaging.in_flight import Outgoing, SendResult
 from edge_daemon.messaging.messages import Delivery, Sent
-from edge_daemon.messaging.paho_client import new_properties
 
 BACKLOG_MESSAGES = 512  # QoS 0 messages that wait for the socket
 BACKLOG_BYTES = 16 * 1024 * 1024
@@ -62,7 +61,7 @@ class Sending:
         message = fitting
         properties = None
         if message.correlation is not None and self._is_v5:
-            properties = new_properties(PacketTypes.PUBLISH)
+            properties = Properties(PacketTypes.PUBLISH)
             properties.CorrelationData = message.correlation
         with self._lock:
             if message.qos == 0 and not self._has_room(message.size_bytes):

@@ -18,7 +18,7 @@ def shortened(payload: bytes, most_bytes: int) -> bytes | None:
     """The JSON payload within `most_bytes`; None where that cannot be done, or it is not JSON."""
     try:
         document = msgspec.json.decode(payload)
-    except (msgspec.MsgspecError, ValueError):
+    except ValueError:
         return None
     if not isinstance(document, dict):
         return None

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge_daemon.messaging.paho_client import new_properties
 from edge_daemon.messaging.topics import is_match
 
 TOPICS = 4096
@@ -63,7 +63,7 @@ class Subscription:
         properties = None
         if is_numbered:
             self._number = 1 + secrets.randbelow(_LARGEST_NUMBER)
-            properties = new_properties(PacketTypes.SUBSCRIBE)
+            properties = Properties(PacketTypes.SUBSCRIBE)
             properties.SubscriptionIdentifier = self._number
         # A retained request is never sent on subscribing, and known if it slips through.
         for_requests = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=2)
@@ -77,9 +77,7 @@ class Subscription:
         client.subscribe(options, properties=properties)
 
     def answered(self, reasons: Sequence[ReasonCode]) -> dict[str, str]:
-        """The broker's answer to the newest packet: the filters that it refused for the first time,
-        with its reasons.
-        """
+        """The broker's answer to the newest packet: what it refuses for the first time, and why."""
         answered = zip(self._asked, reasons, strict=False)
         failed = {name: str(reason) for name, reason in answered if reason.is_failure}
         before = self._refused

@@ -3,115 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-
-from edge_daemon.errors import ConfigurationError
-
-MAX_ROOT_BYTES = 1024
 
 
-def _check_name(name: str, what: str) -> None:
-    problem = ""
-    if not name:
-        problem = "is empty"
-    elif "\0" in name or not name.isprintable():
-        problem = "has a character that cannot be printed"
-    elif len(name.encode("utf-8", "replace")) > MAX_ROOT_BYTES:
-        problem = f"is longer than {MAX_ROOT_BYTES} bytes"
-    if problem:
-        raise ConfigurationError(
-            f"{what} {name[:80]!r} {problem}.", hint="Use levels such as edge/line3-cam1."
-        )
-
-
-@dataclass(frozen=True)
 class Topics:
-    """The topics of one device below `root`, any UNS path without wildcards or empty levels."""
+    """The topics of one device below `root`, which the settings have checked."""
 
-    root: str
-
-    def __post_init__(self) -> None:
-        _check_name(self.root, "The MQTT root")
-        if "+" in self.root or "#" in self.root:
-            raise ConfigurationError(
-                f"The MQTT root {self.root!r} has a wildcard.",
-                hint="Name one place, such as acme/hall2/line3/cam1.",
-            )
-        if "" in self.root.split("/"):
-            raise ConfigurationError(
-                f"The MQTT root {self.root!r} has an empty level.",
-                hint="Write it without a slash at either end and without a double slash.",
-            )
-        if self.root.startswith("$"):
-            raise ConfigurationError(
-                f"The MQTT root {self.root!r} begins with $, which belongs to the broker.",
-                hint="Begin with a letter, such as edge/line3-cam1.",
-            )
-
-    @property
-    def status(self) -> str:
-        return f"{self.root}/status"
-
-    @property
-    def info(self) -> str:
-        return f"{self.root}/info"
-
-    @property
-    def info_api(self) -> str:
-        return f"{self.root}/info/api"
-
-    @property
-    def health(self) -> str:
-        return f"{self.root}/health"
-
-    @property
-    def camera_status(self) -> str:
-        return f"{self.root}/camera/status"
-
-    @property
-    def model_state(self) -> str:
-        return f"{self.root}/model/state"
-
-    @property
-    def model_available(self) -> str:
-        return f"{self.root}/model/available"
-
-    @property
-    def model_event(self) -> str:
-        return f"{self.root}/model/event"
-
-    @property
-    def result(self) -> str:
-        return f"{self.root}/result"
-
-    @property
-    def part(self) -> str:
-        return f"{self.root}/part"
-
-    @property
-    def counts(self) -> str:
-        return f"{self.root}/counts"
-
-    @property
-    def rollout_state(self) -> str:
-        return f"{self.root}/rollout/state"
-
-    @property
-    def receipt(self) -> str:
-        return f"{self.root}/receipt"
-
-    @property
-    def fleet(self) -> str:
-        return f"{self.root}/fleet"
-
-    @property
-    def snapshot(self) -> str:
-        return f"{self.root}/snapshot"
-
-    @property
-    def requests(self) -> str:
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.status = f"{root}/status"
+        self.info = f"{root}/info"
+        self.info_api = f"{root}/info/api"
+        self.health = f"{root}/health"
+        self.camera_status = f"{root}/camera/status"
+        self.model_state = f"{root}/model/state"
+        self.model_available = f"{root}/model/available"
+        self.model_event = f"{root}/model/event"
+        self.result = f"{root}/result"
+        self.part = f"{root}/part"
+        self.counts = f"{root}/counts"
+        self.rollout_state = f"{root}/rollout/state"
+        self.receipt = f"{root}/receipt"
+        self.fleet = f"{root}/fleet"
+        self.snapshot = f"{root}/snapshot"
+        self.requests = f"{root}/request/+"
         """The filter of every request."""
-        return f"{self.root}/request/+"
 
     def request(self, verb: str) -> str:
         return f"{self.root}/request/{verb}"

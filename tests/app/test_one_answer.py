@@ -6,7 +6,7 @@ import pytest
 
 from edge_daemon.app.gauges import resident
 from edge_daemon.app.page import slot_lines
-from edge_daemon.control.view import model_state
+from edge_daemon.control.reporter import model_state
 from edge_daemon.core.roles import Role
 from edge_daemon.core.state import State
 from tests.sim.planner_search import explore

@@ -11,7 +11,7 @@ import pytest
 
 from edge_daemon.config.feedback import FeedbackSource
 from edge_daemon.control.arrivals import Noticed
-from edge_daemon.control.feedback_sources import FeedbackSources
+from edge_daemon.control.feedback_sources import MOST_UNSAVED, FeedbackSources
 from edge_daemon.messaging.feedback_sources import compile_feedback
 from edge_daemon.messaging.messages import Incoming
 from tests.control.test_rollout_evaluator import Rig
@@ -96,6 +96,23 @@ def test_what_cannot_be_read_is_told_once_and_then_counted(tester: Downstream) -
     tester.sources.tick()
     assert "4 more feedback could not be read" in tester.told[-1].message
     assert tester.done == 5, "and it does not come again"
+
+
+def test_what_a_full_disk_does_not_take_is_noted_when_there_is_room(tester: Downstream) -> None:
+    """In its order; the broker is not left with so much unacknowledged that it sends no more."""
+    tester.rig.parts(1)
+    journal = tester.rig.station.journal
+    journal.is_full = True
+    for _ in range(MOST_UNSAVED + 5):
+        tester.says({"part": "SN-1", "verdict": "ok"})
+    tester.sources.tick()
+    assert (tester.of(1), tester.done) == ([], 5)
+    journal.is_full = False
+    tester.says({"part": "SN-1", "verdict": "ng"})
+    tester.sources.tick()
+    assert tester.done == MOST_UNSAVED + 6
+    assert tester.labelled == [(1, "ok")] * (MOST_UNSAVED - 1) + [(1, "ng")]
+    assert tester.of(1)[-1] == ("ng", "downstream", "eol")
 
 
 def test_what_the_broker_only_had_in_keeping_is_no_news(tester: Downstream) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import queue
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_daemon.control.forecasts import forecast_of
+from edge_daemon.control.forecasts import Forecasts, forecast_of
+from edge_daemon.core.effects import MakeForecast
+from edge_daemon.core.events import ForecastMade
 from edge_daemon.core.rollout.plan import OVERALL, as_mapping, read_plan
 from edge_daemon.core.rollout.rates import ENOUGH_LABELS, Rates, foretell
 from edge_daemon.core.rollout.values import Plan
+from edge_daemon.core.values import Request
+from edge_daemon.core.verbs import Verb
 from edge_daemon.host.journal import Entry, Journal
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.host.journal_rates import BIN_S, DAY_S
@@ -112,6 +117,22 @@ def test_a_slice_that_was_counted_under_another_name_is_known(journal: Journal) 
     before = read_plan({"slices": {"tiny": {"box_area_below": 400, "min_defects": 7}}})
     earlier(journal, before, {"slices": ["tiny"]}, {"slices": []})
     assert dict(forecast_of(PLAN, journal, NOW).defects_h)["small"] == pytest.approx(36.0)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_told"), [({"slices": []}, True), ({"brightness": "x"}, False)]
+)
+def test_each_dry_run_is_answered(journal: Journal, body: dict[str, object], is_told: bool) -> None:
+    """Also where a record of these days cannot be read."""
+    parts(journal, every_s=1.0, ng_every=50, hours=2.0, can_every=10)
+    earlier(journal, read_plan({}), body)
+    made: queue.SimpleQueue[ForecastMade] = queue.SimpleQueue()
+    request = Request("r", Verb.ROLLOUT)
+    Forecasts(journal, made.put, lambda: NOW).make(MakeForecast(request, PLAN))
+    answer = made.get(timeout=60.0)
+    assert answer.request == request
+    assert (answer.refusal is None, bool(answer.forecast.lines)) == (is_told, is_told)
+    assert is_told or answer.refusal.blames_box
 
 
 def test_labels_tell_how_many_of_the_rejected_parts_are_bad(journal: Journal) -> None:

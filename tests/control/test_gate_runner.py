@@ -12,9 +12,9 @@ import pytest
 
 from edge_daemon.config import GateSettings
 from edge_daemon.control import golden_looks
-from edge_daemon.control.comparison import TIMED_FRAMES, Incumbent
+from edge_daemon.control.comparison import TIMED_FRAMES, Comparison, Incumbent
 from edge_daemon.control.gate_runner import GateRunner
-from edge_daemon.control.golden_looks import Candidate
+from edge_daemon.control.golden_looks import Candidate, Deadline
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation
 from edge_daemon.core.values import (
@@ -67,10 +67,13 @@ class Harness:
             self.line,  # type: ignore[arg-type]
             self.active_slot,
             lambda: {"host": 1 << 30},
-            self.clock,
         )
         for slot in self.slots.values():
             slot.load(ORDER, 1.0)
+
+    def beside(self, proven: Candidate) -> Comparison:
+        """The live frames that the gate takes."""
+        return self.runner.beside(proven, far(), self.runner.looks(proven, far()))
 
 
 @pytest.fixture
@@ -78,8 +81,9 @@ def bench() -> Harness:
     return Harness()
 
 
-def far() -> float:
-    return SimClock().now().at + 60.0
+def far(clock: SimClock | None = None, seconds: float = 60.0) -> Deadline:
+    clock = clock or SimClock()
+    return Deadline(clock.now().at + seconds, clock)
 
 
 def test_a_warm_up_is_as_large_as_the_camera_s_frames(bench: Harness) -> None:
@@ -126,7 +130,7 @@ def test_a_golden_image_is_judged_where_a_gap_begins(bench: Harness, course: lis
     """After the active model's look at it, in the same gap."""
     proven = candidate(bench, activate(bench), images(3))
     with still_lane(bench.active_slot, lambda: course.append("gap")):
-        results = bench.runner.golden(proven, far())
+        results = bench.runner.looks(proven, far()).rest()
     assert course == ["gap", "A0", "B0", "gap", "A1", "B1", "gap", "A2", "B2"]
     assert all(golden.incumbent for golden in results)
 
@@ -137,7 +141,7 @@ def test_with_nothing_to_compare_each_image_has_a_gap_too(
     """The active model of another product judges frames all the same."""
     activate(bench)
     with still_lane(bench.active_slot, lambda: course.append("gap")):
-        results = bench.runner.golden(candidate(bench, None, images(2)), far())
+        results = bench.runner.looks(candidate(bench, None, images(2)), far()).rest()
     assert course == ["gap", "B0", "gap", "B1"]
     assert not any(golden.incumbent for golden in results)
 
@@ -146,8 +150,8 @@ def test_a_model_is_asked_once_for_an_image(bench: Harness, course: list[str]) -
     """Consecutive versions share theirs; a new image is asked for."""
     incumbent = activate(bench)
     with still_lane(bench.active_slot):
-        first = bench.runner.golden(candidate(bench, incumbent, images(2)), far())
-        again = bench.runner.golden(candidate(bench, incumbent, images(3)), far())
+        first = bench.runner.looks(candidate(bench, incumbent, images(2)), far()).rest()
+        again = bench.runner.looks(candidate(bench, incumbent, images(3)), far()).rest()
     assert course == ["A0", "B0", "A1", "B1", "B0", "B1", "A2", "B2"]
     assert [golden.incumbent for golden in again[:2]] == [golden.incumbent for golden in first]
     assert again[2].incumbent
@@ -159,7 +163,7 @@ def test_what_was_proven_need_not_be_asked_when_it_is_active(
     """It has seen its golden images then, with the same weights on the same box."""
     proven = candidate(bench, activate(bench), images(2))
     with still_lane(bench.active_slot):
-        bench.runner.golden(proven, far())
+        bench.runner.looks(proven, far()).rest()
         course.clear()
         bench.active_slot.pointer = Pointer(
             bench.slots["B"], StoredBundle(BundleRef("b", "2"), "bb")
@@ -172,7 +176,7 @@ def test_what_was_proven_need_not_be_asked_when_it_is_active(
             verified=verified,
             incumbent=Incumbent(proven.verified.manifest),
         )
-        results = bench.runner.golden(following, far())
+        results = bench.runner.looks(following, far()).rest()
     assert course == ["A0", "A1"]
     assert [golden.incumbent[0].label for golden in results if golden.incumbent] == ["B", "B"]
 
@@ -182,7 +186,7 @@ def test_an_image_without_a_digest_is_always_asked_for(bench: Harness, course: l
     proven = candidate(bench, activate(bench), images(1, digests=False))
     with still_lane(bench.active_slot):
         for _ in range(2):
-            bench.runner.golden(proven, far())
+            bench.runner.looks(proven, far()).rest()
     assert course == ["A0", "B0"] * 2
 
 
@@ -199,7 +203,7 @@ def test_each_warm_up_begins_where_a_gap_begins(bench: Harness) -> None:
 def test_past_its_time_the_gate_ends(bench: Harness) -> None:
     """As a load that takes too long, with the setting to raise."""
     with pytest.raises(SlotLost) as caught:
-        bench.runner.warm(bench.slots["B"], 2, far() - 61.0)
+        bench.runner.warm(bench.slots["B"], 2, far(seconds=-1.0))
     assert caught.value.code is Code.LOAD_TIMEOUT
     assert "gate.timeout_s" in caught.value.hint
 
@@ -243,7 +247,7 @@ class HangingSlot(SimSlot):
 def test_a_model_that_hangs_is_given_up_as_too_late(bench: Harness) -> None:
     """Not as a worker that died: what hangs at its inference is the bundle's own fault."""
     with pytest.raises(SlotLost) as caught:
-        bench.runner.warm(HangingSlot(bench.clock), 2, far())
+        bench.runner.warm(HangingSlot(bench.clock), 2, far(bench.clock))
     assert caught.value.code is Code.LOAD_TIMEOUT
 
 
@@ -282,7 +286,7 @@ def test_the_incumbent_is_compared_on_as_many_frames_however_the_line_falters(ev
     bench = Harness(HiccupLine(every, BundleRef("b", "1")))
     incumbent = activate(bench)
     with still_lane(bench.active_slot):
-        seen = bench.runner.interleaved(candidate(bench, incumbent), far())
+        seen = bench.beside(candidate(bench, incumbent))
     timing = seen.timing
     assert timing.incumbent_ms is not None
     assert len(timing.candidate_ms) == len(timing.incumbent_ms) == TIMED_FRAMES
@@ -294,7 +298,7 @@ def test_a_silent_line_is_waited_for_once(bench: Harness) -> None:
     """Frames may wait for this very model: nineteen more silences would lose them."""
     incumbent = activate(bench)
     with still_lane(bench.active_slot):
-        bench.runner.interleaved(candidate(bench, incumbent), far())
+        bench.beside(candidate(bench, incumbent))
     assert [seconds > 0 for seconds in bench.line.patience] == [True] + [False] * 19
 
 
@@ -302,7 +306,7 @@ def test_a_model_of_another_product_is_no_measure() -> None:
     """A small model may be followed by a large one where the product changes."""
     bench = Harness(HiccupLine(1, BundleRef("b", "1")))
     activate(bench)
-    seen = bench.runner.interleaved(candidate(bench, None), far())
+    seen = bench.beside(candidate(bench, None))
     assert len(seen.timing.candidate_ms) == TIMED_FRAMES
     assert (seen.timing.incumbent_ms, seen.recent.frames) == (None, 0)
 
@@ -320,7 +324,7 @@ def test_an_incumbent_without_an_answer_is_asked_once(bench: Harness) -> None:
 
     bench.slots["A"].infer_picture = counted  # type: ignore[method-assign]
     with still_lane(bench.active_slot):
-        timing = bench.runner.interleaved(candidate(bench, incumbent), far()).timing
+        timing = bench.beside(candidate(bench, incumbent)).timing
     assert len(timing.candidate_ms) == TIMED_FRAMES
     assert timing.incumbent_ms == ()
     assert len(asked) == 1
@@ -335,7 +339,7 @@ def test_the_active_model_is_never_ended_for_a_picture_that_a_stranger_brings(
     bench.slots["A"].script.hold_infers()
     proven = candidate(bench, activate(bench), images(3))
     with still_lane(bench.active_slot):
-        results = bench.runner.golden(proven, far())
+        results = bench.runner.looks(proven, far()).rest()
     assert [golden.incumbent for golden in results] == [None] * 3
     assert len(bench.slots["A"].script.called("infer_picture")) == 1
     assert bench.slots["A"].order is not None
@@ -346,7 +350,7 @@ def test_the_active_model_decodes_nothing(bench: Harness, course: list[str]) -> 
     """The candidate's worker opens a stranger's file, once; both models are shown the pixels."""
     proven = candidate(bench, activate(bench), images(2))
     with still_lane(bench.active_slot):
-        bench.runner.golden(proven, far())
+        bench.runner.looks(proven, far()).rest()
     assert course == ["A0", "B0", "A1", "B1"]
     opened = [
         [(slot, call) for slot, call, _ in each.script.calls if call in {"decode", "infer_file"}]
@@ -364,5 +368,5 @@ def test_of_a_large_golden_image_the_active_model_is_not_asked(
     proven = candidate(bench, activate(bench), images(1))
     verified = SimpleNamespace(manifest=proven.verified.manifest, golden=[huge])
     with still_lane(bench.active_slot):
-        bench.runner.golden(replace(proven, verified=verified), far())
+        bench.runner.looks(replace(proven, verified=verified), far()).rest()
     assert course == ["B0"]

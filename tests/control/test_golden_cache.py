@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from edge_daemon.control.golden_cache import GoldenCache
+from edge_daemon.control.golden_looks import GoldenCache
 from edge_daemon.core.golden import Expectation
 from edge_daemon.core.values import Detection
 from edge_daemon.models.manifest import GoldenImage

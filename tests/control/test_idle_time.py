@@ -150,7 +150,6 @@ def test_before_the_pace_is_known_each_inference_has_a_gap_of_its_own(
     taken: list[None] = []
     idle_time = IdleTime(active_slot, lambda: 0.0)
     idle_time.learn(judged(3, 0.3, 1.0))
-    idle_time.learn(None)
     with still_lane(active_slot, lambda: taken.append(None)):
         for _ in range(3):
             idle_time.begin(active_slot.slots["B"])

@@ -89,6 +89,16 @@ def test_audit_gives_rows_head_and_on_request_the_verdict(room: Room) -> None:
     assert room.answers[-1][1]["faults"] == []
 
 
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[7]"])
+def test_a_row_that_was_tampered_with_is_shown_as_it_stands(room: Room, body: bytes) -> None:
+    """Whoever verifies the trail is answered all the more."""
+    room.journal.commit(Entry(audit=(AuditRow(0.0, "event", body),)))
+    room.ask("audit", verify=True)
+    assert room.told.wait(30.0)
+    (row,) = room.answers[0][1]["rows"]
+    assert row["body"] == {"damaged": body.decode("utf-8", "replace")}
+
+
 def test_the_trail_is_held_against_the_heads_that_are_given(room: Room) -> None:
     """One that it contains, and one that it never had."""
     room.journal.commit(Entry(audit=(AuditRow(0.0, "event"), AuditRow(1.0, "event"))))

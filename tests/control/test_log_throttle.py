@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_daemon.control.log_throttle import EVERY_S, LogThrottle
+from edge_daemon.control.refusals import EVERY_S, LogThrottle
 
 
 def told(times: list[float]) -> list[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.control.newcomers import AGAIN_S, Newcomers
+from edge_daemon.control.store_scan import AGAIN_S, Newcomers
 from edge_daemon.core.state import State
 from edge_daemon.core.values import BundleRef, ModelChoice, Refusal, StoredBundle
 from edge_daemon.errors import Code

@@ -67,6 +67,13 @@ def test_frames_wait_for_an_order_that_may_be_theirs(door: Door, status: str) ->
     assert door.comes(order(status))
 
 
+def test_no_fence_stands_after_a_fault(door: Door) -> None:
+    """Frames would wait for ever; the message is asked for once more."""
+    with pytest.raises(IndexError):
+        door.intake.came(7, Incoming("mes/orders", b"{}", Instant(-1.0, 0.0)))
+    assert (door.line.moments, door.line.standing, door.arrived) == (1, [], [])
+
+
 @pytest.mark.parametrize(
     "payload", [order("completed"), order("paused"), b"", b"no json", b"[]", b'{"x": 1}', b"\xff"]
 )

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_daemon.config import MqttSettings
-from edge_daemon.control.outbox import GIVE_UP_AFTER, Outbox, response_rows, row_properties
+from edge_daemon.control import rows as control_rows
+from edge_daemon.control.outbox import GIVE_UP_AFTER, Outbox
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal_rows import OutboxRow
+from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import Delivery, Handlers, ReplyTo
 from edge_daemon.messaging.mqtt import SessionSpec
 from edge_daemon.messaging.topics import Topics
@@ -64,7 +66,7 @@ class Line:
         self.sent.append(payload)
         return self.fates.pop(0) if self.fates else Fixed(self.answers(payload))
 
-    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
+    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo) -> None:
         raise AssertionError("the outbox publishes rows, it answers nobody")
 
 
@@ -105,9 +107,10 @@ def test_an_answer_is_a_row_for_each_address_with_its_correlation() -> None:
     session = SimSession(broker, SessionSpec(MqttSettings(), TOPICS, "cam1"), SystemClock())
     session.start(NOBODY)
     seen = broker.watch("#")
-    rows = Rows()
-    for topic, properties in response_rows(TOPICS, "swap", ReplyTo("ops/kim", b"\x01\xff")):
-        rows.put(topic, b"{}", properties)
+    rows, answer = Rows(), Answer("1", {})
+    written = control_rows.Rows("b", TOPICS, SystemClock())
+    for row in written.answers("swap", answer, ReplyTo("ops/kim", b"\x01\xff")):
+        rows.put(row.topic, row.payload, row.properties)
     drain(Outbox(rows, session))
     assert seen[-2:] == [
         Packet("edge/cam1/response/swap", b"{}", 1, correlation=b"\x01\xff"),
@@ -171,9 +174,3 @@ def test_a_row_that_a_slow_broker_has_is_not_sent_again() -> None:
     fate.delivery = Delivery.DELIVERED
     assert outbox.drain()
     assert rows.rows == []
-
-
-def test_properties_survive_the_journal() -> None:
-    """No correlation is `{}`; one of any bytes is kept in hex."""
-    assert row_properties(None) == b"{}"
-    assert row_properties(b"\x00\xff") == b'{"correlation": "00ff"}'

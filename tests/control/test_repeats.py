@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from edge_daemon.control.repeats import CORRELATION_S, encode, is_repeat, scoped_id, used_id
-from edge_daemon.core.values import Instant, ModelChoice, Request
+from edge_daemon.core.values import AtFrame, AtNextOrder, Instant, ModelChoice, Request
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import Code
 from edge_daemon.host.journal_rows import RequestRow
@@ -25,7 +27,7 @@ def came(payload: bytes = WITH_ID, after_s: float = 0.0, **more: Any) -> Incomin
 def row(request: Request = SWAP, incoming: Incoming | None = None) -> RequestRow:
     """What the journal kept of the first one."""
     first = incoming or came()
-    reply_to = first.reply_to.to_json().encode()
+    reply_to = first.reply_to.to_json()
     return RequestRow(request.id, "swap", first.received.utc, "accepted", reply_to, encode(request))
 
 
@@ -35,13 +37,16 @@ def test_the_same_request_again_is_a_repeat() -> None:
 
 
 def test_another_request_under_the_same_id_is_none() -> None:
-    """Another model, another verb, another reason."""
+    """Another model, another verb, another reason, another moment."""
     for other in (
         replace(SWAP, model=ModelChoice("bottle", "3.0.0")),
         replace(SWAP, verb=Verb.PREPARE),
         replace(SWAP, reason="Try it."),
+        replace(SWAP, at=AtNextOrder()),
+        replace(SWAP, at=AtFrame(7)),
     ):
         assert not is_repeat(row(), other, came())
+        assert scoped_id(other, came()) != scoped_id(SWAP, came())
 
 
 def test_how_long_it_holds_may_differ() -> None:
@@ -66,6 +71,14 @@ def test_correlation_data_alone_is_a_repeat_for_a_minute_only() -> None:
     assert is_repeat(kept, SWAP, came(WITHOUT, CORRELATION_S, **again))
     assert not is_repeat(kept, SWAP, came(WITHOUT, CORRELATION_S + 1.0, **again))
     assert not is_repeat(kept, SWAP, came(WITHOUT, -1.0, **again))
+
+
+@pytest.mark.parametrize("payload", [b"", b" \n", b"\0", b"\xef\xbb\xbf"])
+def test_an_empty_request_has_no_id_of_its_own(payload: bytes) -> None:
+    """Also where a C program sends the NUL that ends its string."""
+    hold = Request("1", Verb.HOLD)
+    first = came(payload, response_topic="me/answers", correlation=b"1")
+    assert is_repeat(row(hold, first), hold, first)
 
 
 def test_the_same_correlation_data_of_another_sender_is_none() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,10 @@ ONLINE = CameraStatus(state="online", since="then", source="conveyor:")
 @dataclass
 class Carrier:
     said: list[tuple[str, dict[str, Any], bool]] = field(default_factory=list)
+    before: Callable[[], None] = lambda: None
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        self.before()
         self.said.append((topic, json.loads(payload), retain))
 
     def topics(self) -> list[str]:
@@ -67,6 +71,29 @@ def test_a_broker_that_comes_back_is_told_everything(bench: Harness) -> None:
     bench.carrier.said.clear()
     bench.reporter.online()
     assert bench.carrier.topics() == [TOPICS.info, TOPICS.model_state, TOPICS.camera_status]
+
+
+def test_what_is_told_to_a_broker_that_comes_back_overtakes_nothing_newer() -> None:
+    """The camera is lost while everything is told again: the broker keeps that it is lost."""
+    lost = CameraStatus(state="lost", since="then", source="conveyor:")
+    carrier = Carrier()
+    reporter = Reporter(carrier, TOPICS, INFO)  # type: ignore[arg-type]
+    reporter.camera(ONLINE)
+    camera = threading.Thread(target=reporter.camera, args=(lost,))
+
+    def lose_it() -> None:
+        carrier.before = lambda: None
+        camera.start()
+        camera.join(0.2)  # time enough to overtake
+
+    carrier.before = lose_it
+    reporter.online()
+    camera.join()
+    assert [body["state"] for topic, body, _ in carrier.said if topic == TOPICS.camera_status] == [
+        "online",
+        "online",
+        "lost",
+    ]
 
 
 def test_health_comes_now_and_then_and_with_each_change(bench: Harness) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from edge_daemon.control.newcomers import Newcomers
-from edge_daemon.control.store_scan import StoreScan
+from edge_daemon.control.store_scan import Newcomers, StoreScan
 from edge_daemon.core.events import StoreChanged
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.values import BundleRef, ModelChoice, StoredBundle

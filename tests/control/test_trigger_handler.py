@@ -50,7 +50,7 @@ class Line:
     def publish(self, *_: object, **__: object) -> None:
         raise AssertionError("a trigger is answered, and nothing else")
 
-    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
+    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo) -> None:
         assert verb == "trigger"
         self.answers.append(json.loads(payload))
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from edge_daemon.control.unit_of_work import UnitOfWork
+from edge_daemon.control.rows import UnitOfWork
 from edge_daemon.host.audit import AuditRow
 from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
 

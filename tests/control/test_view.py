@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_daemon.control.view import model_state
+from edge_daemon.control.reporter import model_state
 from edge_daemon.core.effects import AskCutover, Prepare, Restore, Verify
 from edge_daemon.core.events import (
     BundleProven,

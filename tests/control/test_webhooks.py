@@ -213,7 +213,7 @@ def test_whatever_is_answered_order_is_kept_and_nothing_is_lost(answers: list[in
             taken.append(int(body))
         return status
 
-    one = Webhook("u", post, kept, lambda: 1000.0, time)
+    one = Webhook("u", post, kept, lambda: 1000.0, time)  # type: ignore[arg-type]
     for _ in range(len(answers) + 1):
         turns(one)
         assert one.wait_s <= LONGEST_S

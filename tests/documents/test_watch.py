@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,21 @@ def test_the_links_that_lead_to_a_file_count_as_the_file(tmp_path: Path) -> None
     (tmp_path / "loop").symlink_to("loop")
     assert names_on_the_way(tmp_path / "loop") == {"loop"}
     assert names_on_the_way(tmp_path / "none") == {"none"}
+
+
+def test_a_folder_that_is_not_there_costs_nothing(tmp_path: Path) -> None:
+    """However often it is tried; once it is there it is watched."""
+    stirred = threading.Event()
+    watch = Watch(tmp_path / "later", stirred)
+    before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        assert not watch.start()
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
+    (tmp_path / "later").mkdir()
+    assert watch.start()
+    (tmp_path / "later" / "file").touch()
+    assert stirred.wait(DEADLINE_S)
+    watch.stop()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from edge_daemon.messaging.ceiling import TRY_AGAIN_S, Ceiling, InFlight, Weight
+from edge_daemon.messaging.ceiling import TOPICS, TRY_AGAIN_S, Ceiling, InFlight, Weight
 from edge_daemon.messaging.in_flight import Outgoing
 from tests.sim.clock import SimClock
 
@@ -112,6 +112,15 @@ def test_an_announced_limit_is_kept_from_the_first_message_on() -> None:
     assert ceiling.fit(plain(EVENT, 3000)) is None
     (problem,) = ceiling.problems()
     assert f"{plain(EVENT, 3000).size_bytes} bytes" in problem
+
+
+def test_topics_that_strangers_name_fill_nothing() -> None:
+    """Each answer may go to an address of its own; those that are told are bounded."""
+    ceiling = Ceiling(SimClock())
+    ceiling.joined(1024)
+    for number in range(3 * TOPICS):
+        assert ceiling.fit(plain(f"ops/kim/{number}", 3000)) is None
+    assert len(list(ceiling.problems())) == TOPICS
 
 
 def test_a_limit_that_was_found_is_tried_again_later() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from edge_daemon.config import MqttSettings
 from edge_daemon.messaging.paho_client import (
     RECEIVE_MAXIMUM,
-    new_properties,
     new_station_client,
 )
 from tests.sim.mosquitto import new_mosquitto
@@ -40,7 +40,7 @@ def test_a_broker_that_sends_more_than_it_may_is_not_read_for_a_while() -> None:
         client.is_full = lambda: len(waiting) >= RECEIVE_MAXIMUM
         client.on_message = take
         client.on_subscribe = lambda *_: subscribed.set()
-        properties = new_properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
         client.connect("127.0.0.1", broker.port, properties=properties)
         client.loop_start()

@@ -9,8 +9,9 @@ import queue
 import socket
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ import pytest
 from edge_daemon.core.values import Status
 from edge_daemon.errors import BoxError
 from edge_daemon.host.clock import SystemClock
-from edge_daemon.messaging.answer import accepted, outcome, progress, refused
+from edge_daemon.messaging.answer import Answer, accepted, outcome, progress, refused
 from edge_daemon.messaging.inbox import RefusedRequest, read_request
 from edge_daemon.messaging.local_client import LocalSocketError, ask
 from edge_daemon.messaging.local_socket import MAX_CLIENTS, LocalSocket
 from edge_daemon.messaging.messages import Incoming
+from edge_daemon.messaging.payloads import Outcome
 
 Door = Callable[[str, Incoming], None]
 
@@ -38,18 +40,18 @@ def accept_and_succeed(verb: str, incoming: Incoming) -> None:
     incoming.reply(accepted(request.id))
     incoming.reply(progress(request.id, "loading", 1.0))
     detail = f"{request.verb.value} {request.model} {request.by}"
-    incoming.reply(outcome(request.id, Status.SUCCEEDED, detail=detail))
+    incoming.reply(Answer(request.id, Outcome(request.id, "succeeded", detail=detail)))
 
 
 @contextmanager
-def serving(door: Door = accept_and_succeed) -> Iterator[Path]:
+def serving(door: Door = accept_and_succeed, state: str | None = None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="eds-") as folder:
         path = Path(folder) / "control.sock"
         ids = itertools.count()
         served = LocalSocket(
             path,
             door,
-            lambda: {"active": None},
+            lambda: {"active": state},
             SystemClock(),
             lambda: f"local-{next(ids)}",
         )
@@ -116,6 +118,24 @@ def test_a_line_without_end_is_cut_off() -> None:
         replies = sock.makefile("rb")
         assert json.loads(replies.readline())["status"] == "rejected"
         assert replies.readline() == b""
+
+
+def test_a_client_that_is_to_leave_is_told_once() -> None:
+    """After what it did not read yet; what it sends further is not kept."""
+    with serving(state="x" * 900_000) as path, connected(path, b'{"verb":"state"}\n') as sock:
+        writing = threading.Thread(target=sock.sendall, args=(b"y" * 262_145,))
+        writing.start()
+        answers = sock.makefile("rb").readlines()
+        writing.join()
+    assert [json.loads(answer).get("status") for answer in answers] == [None, "rejected"]
+
+
+def test_a_client_that_reads_nothing_is_disconnected() -> None:
+    """Its answers would fill the memory; the others are served."""
+    with serving(state="x" * 900_000) as path, connected(path, b'{"verb":"state"}\n' * 3) as sock:
+        assert asked(path, "hold")[-1]["status"] == "succeeded"
+        with suppress(ConnectionResetError):
+            assert len(sock.makefile("rb").readlines()) < 3
 
 
 def test_a_driver_that_raises_leaves_nobody_waiting() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
+from edge_daemon.core.parts.counts import Counts, OrderTally, PartTotals
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.rollout.draw import assign, draw
 from edge_daemon.core.rollout.values import Opinion
@@ -21,7 +24,7 @@ from edge_daemon.core.values import (
     Verdict,
 )
 from edge_daemon.errors import Code
-from edge_daemon.messaging import payloads, result_payloads
+from edge_daemon.messaging import part_payloads, payloads, result_payloads
 from edge_daemon.messaging.answer import accepted, outcome, progress
 from edge_daemon.messaging.times import iso_utc
 
@@ -142,6 +145,14 @@ def test_the_retained_state_names_everything() -> None:
         "since": "2026-11-22T10:00:00.000Z",
         "trial": True,
     }
+
+
+@pytest.mark.parametrize("body", [None, b"", b"{", b"[]", b'{"order":{"job_order":"\xff"}}'])
+def test_counts_that_cannot_be_read_are_none(body: bytes | None) -> None:
+    """Counting begins anew; a damaged journal stops no line."""
+    assert part_payloads.kept_counts(body) is None
+    counts = Counts(OrderTally("WO-1", "BTL-500", PartTotals(TEN)))
+    assert part_payloads.kept_counts(part_payloads.keep_counts(counts)) == counts
 
 
 def test_an_event_says_only_what_it_knows() -> None:

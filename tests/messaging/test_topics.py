@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from edge_daemon.errors import ConfigurationError
 from edge_daemon.messaging.topics import Topics, is_match, is_publishable
 
 
@@ -29,15 +28,6 @@ def test_a_request_topic_gives_its_verb() -> None:
     assert topics.verb_of("edge/d/request/swap") == "swap"
     for other in ("edge/d/request/", "edge/d/request", "edge/d/request/a/b", "edge/e/request/swap"):
         assert topics.verb_of(other) is None
-
-
-@pytest.mark.parametrize(
-    "root", ["", "/a", "a/", "a//b", "a/+", "#", "a#", "$SYS/a", "a\0b", "a\nb"]
-)
-def test_a_root_that_cannot_be_published_to_is_a_configuration_error(root: str) -> None:
-    """Said at the start, with an example, instead of by the broker later."""
-    with pytest.raises(ConfigurationError):
-        Topics(root)
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ class SimSession:
         self._broker.publish(Packet(topic, payload, qos, retain, None, correlation))
         return _Known(Delivery.DELIVERED)
 
-    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo | None = None) -> None:
+    def respond(self, verb: str, payload: bytes, reply_to: ReplyTo) -> None:
         for topic, correlation in response_addresses(self._spec.topics, verb, reply_to):
             self.publish(topic, payload, qos=1, correlation=correlation)
 

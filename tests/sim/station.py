@@ -31,7 +31,6 @@ from edge_daemon.control.forecasts import Forecasts
 from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.loader import Loader, LoaderTools
 from edge_daemon.control.mailbox import Mailbox
-from edge_daemon.control.newcomers import Newcomers
 from edge_daemon.control.order_handler import OrderHandler
 from edge_daemon.control.order_intake import OrderIntake
 from edge_daemon.control.order_memory import OrderMemory
@@ -48,6 +47,7 @@ from edge_daemon.control.rollout_tools import (
     Shadowed,
 )
 from edge_daemon.control.rows import Rows
+from edge_daemon.control.store_scan import Newcomers, StoreScan
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
 from edge_daemon.core.rollout.blocks import Meter
 from edge_daemon.core.rollout.values import Bounds, Split
@@ -217,7 +217,7 @@ class Station:
         plan = self.plan
         gate = GateSettings(memory_headroom_mb=0, load_timeout_s=plan.load_timeout_s, **plan.gate)
         headroom = {"host": 1 << 30}
-        runner = GateRunner(gate, self.line, self.active_slot, lambda: headroom, self.clock)
+        runner = GateRunner(gate, self.line, self.active_slot, lambda: headroom)
         scratch = self.folder / "scratch"
         slots = SlotsSettings(count=plan.slots)
         trust = Trust((), required=False)
@@ -292,8 +292,9 @@ class Station:
             receipts=self.receipts,
             clock=self.clock,
             orders=self.orders,
-            newcomers=Newcomers(self.folder / "store", self.clock),
-            look_again=self._look_again,
+            store_scan=StoreScan(
+                Newcomers(self.folder / "store", self.clock), self._look_again, self.mailbox.call
+            ),
             publish=self.reporter.model,
             take_snapshot=self._take_snapshot,
             foretell=Forecasts(self.journal, self.mailbox.put, lambda: self.clock.now().utc).make,

@@ -10,11 +10,10 @@ from edge_daemon import config
 from edge_daemon.cli.checks.certificates import MAX_PEM_BYTES, check_certificates
 from edge_daemon.cli.checks.finding import Finding, error, ok, warning
 from edge_daemon.config import Settings
+from edge_daemon.config.fields import is_loopback
 from edge_daemon.core.credentials import redact
 from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import ConfigurationError
-
-_LOOPBACK = ("127.", "::1", "localhost")
 
 
 def check_file(path: Path) -> tuple[Settings | None, list[Finding]]:
@@ -49,7 +48,7 @@ def _remarks(settings: Settings) -> Iterator[Finding]:
             "Unsigned bundles are accepted: whoever can write to the store decides what runs.",
             "For a line: set required: true, and sign with `edge-daemon models sign`.",
         )
-    if mqtt.username is not None and mqtt.tls is None and not _is_loopback(mqtt.host):
+    if mqtt.username is not None and mqtt.tls is None and not is_loopback(mqtt.host):
         yield warning(
             "mqtt.tls",
             f"The password for {mqtt.host} crosses the network unencrypted.",
@@ -126,7 +125,3 @@ def _readable(key: str, path: Path | None) -> Iterator[Finding]:
         yield error(
             key, f"{path} {fault.message}.", "Correct the path, or let the daemon's user read it."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    return host.startswith(_LOOPBACK)
