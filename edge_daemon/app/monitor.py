@@ -6,20 +6,21 @@ Each look makes one `Status`. A scrape and a request of the page each make one o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import structlog
 
-from edge_daemon.app.gauges import set_gauges
 from edge_daemon.app.problems import problems
 from edge_daemon.app.signs_of_life import second, signs_of_life
 from edge_daemon.app.status import LineStatus, Status
+from edge_daemon.core.roles import role
+from edge_daemon.core.state import State
 from edge_daemon.core.values import Instant
 from edge_daemon.frames.ledger import Ledger, Mark
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.health import Health, Signs, healthy, ready
-from edge_daemon.host.metrics import Metrics
+from edge_daemon.host.metrics import Metrics, ModelRole
 from edge_daemon.web.history import History
 
 _log = structlog.get_logger(__name__)
@@ -144,3 +145,25 @@ class Monitor:
         status = self._sources.status(line, signs)
         for read in self._readers:
             read(status)
+
+
+def set_gauges(metrics: Metrics, status: Status) -> None:
+    """Set every gauge of `/metrics`; counters are counted where things happen."""
+    metrics.camera(status.line.camera_online)
+    metrics.mqtt(status.line.broker_online)
+    metrics.store(not status.store_trouble)
+    metrics.sources(status.sources_up)
+    metrics.outbox(status.journal.waiting)
+    metrics.models(resident(status.line.state))
+    for name, size_bytes in status.box.slot_memory.items():
+        metrics.slot_memory(name, "host", size_bytes)
+    metrics.certificates(status.box.certificates)
+    if status.box.gpu is not None:
+        metrics.gpu(status.box.gpu)
+
+
+def resident(state: State) -> Iterator[ModelRole]:
+    """The content and the role of each slot, for the metrics."""
+    for slot in state.slots:
+        if slot.bundle is not None:
+            yield ModelRole(slot.bundle.ref, slot.bundle.sha256, slot.name, role(state, slot))
