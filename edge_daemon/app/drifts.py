@@ -127,7 +127,7 @@ class Drifts:
             Signal.BRIGHTNESS: None if seen is None else seen.mean,
             Signal.CONTRAST: None if seen is None else seen.contrast,
             Signal.SHARPNESS: None if seen is None else seen.sharpness,
-            Signal.NG: _rejected(verdict),
+            Signal.NG: _REJECTED.get(verdict),
             Signal.CONFIDENCE: surest,
         }
         values = tuple(
@@ -200,12 +200,7 @@ class Drifts:
         self._is_dirty = False
 
 
-def _rejected(verdict: Verdict) -> float | None:
-    if verdict is Verdict.NG:
-        return 1.0
-    return 0.0 if verdict is Verdict.OK else None
-
-
+_REJECTED = {Verdict.NG: 1.0, Verdict.OK: 0.0}
 _WORDS = {
     Signal.BRIGHTNESS: "pictures are {} than usual",
     Signal.CONTRAST: "pictures have {} contrast than usual",

@@ -60,12 +60,9 @@ class PartResults:
     ) -> None:
         settings = resources.settings.parts or PartsSettings()
         self._keep, self._audit = settings.keep, settings.audit
-        self._journal, self._metrics, self._clock = (
-            resources.journal,
-            resources.metrics,
-            resources.clock,
-        )
-        self._boot, self._topic = resources.boot, Topics(resources.settings.root).part
+        self._journal, self._metrics = resources.journal, resources.metrics
+        self._clock, self._boot = resources.clock, resources.boot
+        self._topic = Topics(resources.settings.root).part
         self._wake, self._state, self._say = wake, state, say
         self._pictures = pictures
         self._counter = Counter(
@@ -98,7 +95,7 @@ class PartResults:
         """Record them; durable when it returns. Raises StateError, and then nothing is counted."""
         now_utc = self._clock.now().utc
         counter = copy.copy(self._counter)
-        names = [self._names(each) for each in parts]
+        names = [self._pictures.names(each) if self._pictures else () for each in parts]
         audits = [sampled(self._boot, each.part, each.verdict, self._audit) for each in parts]
         bodies = list(map(part_payloads.part, repeat(self._boot), parts, names, audits))
         for each in parts:
@@ -128,9 +125,6 @@ class PartResults:
     def is_trial(self) -> bool:
         """Whether the active version is on trial."""
         return self._state().durable.trial is not None
-
-    def _names(self, part: PartOutcome) -> tuple[str, ...]:
-        return () if self._pictures is None else self._pictures.names(part)
 
     def _commit(
         self,

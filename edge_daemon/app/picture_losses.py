@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -112,7 +112,7 @@ class PictureLosses:
         _log.error(str(self._wording.missed), missed=missed, failed=failed)
         self._put(Noticed(self._wording.missed, message))
         self._lost_told_at = at
-        self._told = PictureCounts(tally.kept, tally.missed, tally.failed, self._told.removed)
+        self._told = replace(self._told, missed=tally.missed, failed=tally.failed)
 
     def _tell_removed(self, tally: PictureCounts, at: float) -> None:
         removed = tally.removed - self._told.removed
@@ -122,6 +122,4 @@ class PictureLosses:
         _log.info(str(self._wording.removed), pictures=removed)
         self._put(Noticed(self._wording.removed, message))
         self._removed_told_at = at
-        self._told = PictureCounts(
-            self._told.kept, self._told.missed, self._told.failed, tally.removed
-        )
+        self._told = replace(self._told, removed=tally.removed)
