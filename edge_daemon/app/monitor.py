@@ -17,7 +17,7 @@ from edge_daemon.app.status import LineStatus, Status
 from edge_daemon.core.roles import role
 from edge_daemon.core.state import State
 from edge_daemon.core.values import Instant
-from edge_daemon.frames.ledger import Ledger, Mark
+from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.health import Health, Signs, healthy, ready
 from edge_daemon.host.metrics import Metrics, ModelRole
@@ -137,8 +137,7 @@ class Monitor:
     def _look(self) -> None:
         before, _ = self._last
         self._last = line, signs = self._line_now()
-        first, last = (Mark.at(each.totals.counts) for each in (before, line))
-        _, latency = self._ledger.between(first, last)
+        latency = self._ledger.latency_between(before.totals.counts, line.totals.counts)
         self.history.add(second(before, line, latency))
         for watch in self._watches:
             watch.look(line.now)

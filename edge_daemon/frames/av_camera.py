@@ -27,7 +27,7 @@ from edge_daemon.core.credentials import public_source
 from edge_daemon.core.decoding import Decoding
 from edge_daemon.frames.camera import Making
 from edge_daemon.frames.exclusive import Exclusive
-from edge_daemon.frames.fault import Fault, SourceError, diagnose
+from edge_daemon.frames.fault import SourceError, diagnose
 from edge_daemon.frames.pace import Pace
 from edge_daemon.host.memory import FrameShape, Pixels
 
@@ -78,9 +78,7 @@ class AvCamera:
             first = self._first = self._next()
         if first is None:
             raise SourceError(
-                Fault.GARBAGE,
-                f"{self.describe()} opens, but holds no picture.",
-                hint="Try `ffprobe` on it.",
+                f"{self.describe()} opens, but holds no picture.", hint="Try `ffprobe` on it."
             )
         if self._is_file:
             self._pace = Pace(self._fps or _USUAL_FPS, time.monotonic, self._using.closing.wait)
@@ -164,7 +162,6 @@ class AvCamera:
         if time.monotonic() - began >= limit_s:
             raise self._timeout("gave no frame", limit_s)
         raise SourceError(
-            Fault.ENDED,
             f"The stream of {self._named} ended.",
             hint="The camera or its cable went away, or the camera restarts.",
         )
@@ -222,13 +219,12 @@ class AvCamera:
 
     def _timeout(self, what: str, limit_s: float) -> SourceError:
         return SourceError(
-            Fault.TIMEOUT,
             f"{self._named} {what} within {limit_s:g} s.",
             hint="Is the camera on, and the network up?",
         )
 
     def _closed(self) -> SourceError:
-        return SourceError(Fault.ENDED, f"{self._named} was closed.")
+        return SourceError(f"{self._named} was closed.")
 
 
 def open_video(settings: CameraSettings, _making: Making) -> AvCamera:

@@ -14,14 +14,10 @@ import numpy as np
 from edge_daemon.config import CameraSettings
 from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.frames.camera import Camera
-from edge_daemon.frames.fault import Fault, SourceError
+from edge_daemon.frames.fault import SourceError
 from edge_daemon.host.memory import FrameShape, Pixels
 
-_TURNS = {
-    90: cv2.ROTATE_90_CLOCKWISE,
-    180: cv2.ROTATE_180,
-    270: cv2.ROTATE_90_COUNTERCLOCKWISE,
-}
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _UPSIDE_DOWN, _LEFT_RIGHT, _BOTH = 0, 1, -1  # of cv2.flip
 _MOST_MASK_BYTES = 64 << 20
 _HALF = 128
@@ -37,7 +33,6 @@ class Framing:
         x, y, width, height = settings.roi or (0, 0, source.width, source.height)
         if x + width > source.width or y + height > source.height:
             raise SourceError(
-                Fault.GARBAGE,
                 f"camera.roi is {[x, y, width, height]}, and the picture has "
                 f"{source.width}x{source.height} pixels.",
                 hint="Set a region that lies in the picture; look at it with `camera preview`.",
@@ -94,7 +89,6 @@ def _seen(path: Path, shape: FrameShape) -> Pixels:
 
 def _no_mask(why: str) -> SourceError:
     return SourceError(
-        Fault.GARBAGE,
         f"camera.mask: {why}.",
         hint="Paint on a picture of `edge-daemon camera preview`, taken without the mask.",
     )

@@ -6,13 +6,10 @@ there is no viewer, it costs nothing; a slow viewer costs pictures, never frames
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -22,6 +19,8 @@ from edge_daemon.core.values import Judged, Verdict
 from edge_daemon.core.zones import Zone
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.captured import Captured
+from edge_daemon.frames.ring import Ring
+from edge_daemon.host.box import yield_to_judging
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.memory import Pixels
 
@@ -133,14 +132,6 @@ def reduced(jpeg: bytes, most_bytes: int) -> bytes | None:
     return None
 
 
-class Leases(Protocol):
-    """The part of the ring that is needed here."""
-
-    def retain(self, captured: Captured) -> None: ...
-
-    def release(self, captured: Captured) -> None: ...
-
-
 @dataclass(frozen=True)
 class Picture:
     """One annotated frame as JPEG; `serial` counts the pictures, `frame` is the frame's number."""
@@ -151,19 +142,11 @@ class Picture:
     jpeg: bytes
 
 
-@dataclass(frozen=True)
-class _Job:
-    """The one frame that is held at a time."""
-
-    judged: Judged
-    captured: Captured
-
-
 class Pictures:
     """Takes the frames that were asked for.
 
     Args:
-        leases: the ring, to hold a frame while it is drawn and encoded.
+        ring: holds a frame while it is drawn and encoded.
         view_fps: most pictures a second for all viewers together.
         view_width: pixels, at most, of a live picture; a snapshot has all that the camera gave.
         now: monotonic seconds.
@@ -171,18 +154,19 @@ class Pictures:
 
     def __init__(
         self,
-        leases: Leases,
+        ring: Ring,
         *,
         view_fps: float = 10.0,
         view_width: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._leases = leases
+        self._ring = ring
         self._period_s = 1.0 / view_fps
         self._view_width = view_width
         self._whole_wanted = False
         self._now = now
-        self._job: _Job | None = None  # the lane puts it where there is none; the thread takes it
+        # The one frame that is held: the lane puts it where there is none, the thread takes it.
+        self._job: tuple[Judged, Captured] | None = None
         self._work = threading.Event()
         self._stopping = False
         self._drawn = threading.Condition()  # guards what follows
@@ -203,8 +187,8 @@ class Pictures:
             return
         if self._job is not None or not self._due_at <= self._now() < self._wanted_until:
             return
-        self._leases.retain(captured)
-        self._job = _Job(judged, captured)
+        self._ring.retain(captured)
+        self._job = judged, captured
         self._work.set()
 
     # -------------------------------------------------------------------- the viewers' side
@@ -254,27 +238,22 @@ class Pictures:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        with suppress(OSError):  # judging comes first; a niceness of this thread alone, on Linux
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        yield_to_judging()
         while True:
             self._work.wait()
             self._work.clear()
-            job = self._job
-            if job is not None:
-                try:
-                    self._perform(job)
-                finally:
-                    self._leases.release(job.captured)
-                    self._job = None
+            if self._job is not None:
+                judged, captured = self._job
+                with self._boundary.turn():  # a picture is not worth a thread
+                    self._show(judged, captured)
+                self._ring.release(captured)
+                self._job = None
             if self._stopping:
                 return
 
-    def _perform(self, job: _Job) -> None:
-        assert job.captured.address is not None
-        with self._boundary.turn():  # a picture is not worth a thread
-            self._show(job.judged, job.captured.address.pixels)
-
-    def _show(self, judged: Judged, pixels: Pixels) -> None:
+    def _show(self, judged: Judged, captured: Captured) -> None:
+        assert captured.address is not None
+        pixels = captured.address.pixels
         whole, self._whole_wanted = self._whole_wanted, False
         width = None if whole else self._view_width
         jpeg = encode(narrowed(annotate(pixels, judged), width))

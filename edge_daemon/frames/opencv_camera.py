@@ -24,7 +24,7 @@ from edge_daemon.core.credentials import public_source
 from edge_daemon.frames.camera import Making
 from edge_daemon.frames.device_setup import asks_something, remarks, set_controls
 from edge_daemon.frames.exclusive import Exclusive
-from edge_daemon.frames.fault import Fault, SourceError, diagnose
+from edge_daemon.frames.fault import SourceError, diagnose
 from edge_daemon.frames.v4l2 import V4L2Device
 from edge_daemon.host.memory import FrameShape, Pixels
 
@@ -94,7 +94,7 @@ class OpenCVCamera:
         try:
             opened = capture.open(self._source, cv2.CAP_V4L2, self._parameters())
         except cv2.error as error:
-            raise SourceError(Fault.GARBAGE, f"{self._source} cannot be opened: {error}") from None
+            raise SourceError(f"{self._source} cannot be opened: {error}") from None
         if not opened:
             capture.release()
             if time.monotonic() - began >= self._settings.open_timeout_s:
@@ -142,7 +142,7 @@ class OpenCVCamera:
             good, frame = self._capture.read(pixels)
         except cv2.error as error:
             raise SourceError(
-                Fault.GARBAGE, f"{self._source} gave a frame that cannot be decoded: {error}."
+                f"{self._source} gave a frame that cannot be decoded: {error}."
             ) from None
         # After a timeout the driver may hand out what it still held, each after another one.
         self._silent = time.monotonic() - began >= self._settings.read_timeout_s
@@ -150,13 +150,11 @@ class OpenCVCamera:
             if self._silent:
                 raise self._timeout("gave no frame", self._settings.read_timeout_s)
             raise SourceError(
-                Fault.ENDED,
                 f"The stream of {self._source} ended.",
                 hint="The camera or its cable went away, or the camera restarts.",
             )
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:  # no known format
             raise SourceError(
-                Fault.GARBAGE,
                 f"{self._source} gives frames of {frame.shape} {frame.dtype}, not colour pictures.",
                 hint="Set the camera to an 8-bit colour format.",
             )
@@ -166,13 +164,12 @@ class OpenCVCamera:
 
     def _timeout(self, what: str, limit_s: float) -> SourceError:
         return SourceError(
-            Fault.TIMEOUT,
             f"{self._source} {what} within {limit_s:g} s.",
             hint="Is the camera on, and its cable in?",
         )
 
     def _closed(self) -> SourceError:
-        return SourceError(Fault.ENDED, f"{self._source} was closed.")
+        return SourceError(f"{self._source} was closed.")
 
 
 def open_device(settings: CameraSettings, _making: Making) -> OpenCVCamera:

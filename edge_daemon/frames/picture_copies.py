@@ -6,20 +6,20 @@ quota of the folder bounds it. A place that hangs costs this thread only.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from edge_daemon.errors import BoxError, EdgeDaemonError, StateError
+from edge_daemon.errors import BoxError, EdgeDaemonError
+from edge_daemon.frames.collector import without_path
 from edge_daemon.frames.copy_places import Place
 from edge_daemon.frames.part_pictures import drawn_of
 from edge_daemon.host.blame import MOST_TRIES, Blame
+from edge_daemon.host.box import yield_to_judging
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.picture_index import PictureIndex, PictureRow
 
@@ -107,8 +107,7 @@ class PictureCopies:
         return min(_AGAIN_AT_MOST_S, _AGAIN_S * 2.0 ** min(self._failures - 1, 16))
 
     def _run(self) -> None:
-        with suppress(OSError):  # judging comes first
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        yield_to_judging()
         while not self._stopping.wait(self.wait_s):
             if self._is_ready():
                 with self._boundary.turn():
@@ -150,7 +149,7 @@ class PictureCopies:
             hint = getattr(error, "hint", None) or "Is the share mounted, with room?"
             detail = getattr(error, "detail", None)
             _log.error("pictures_not_copied", error=said, detail=detail or None, hint=hint)
-        self.fault = _without_path(error)
+        self.fault = without_path(error)
 
     def _copy_waiting(self, index: PictureIndex) -> None:
         """Round by round, those last that were refused before; raises what was in the way."""
@@ -212,12 +211,3 @@ class PictureCopies:
             _log.error("picture_copy_given_up", picture=path, tries=MOST_TRIES)
         tally = self.tally
         self.tally = CopyTally(tally.copied + 1, tally.failed, tally.given_up + len(given_up))
-
-
-def _without_path(error: OSError | EdgeDaemonError) -> str:
-    """Why, in words that may leave the box."""
-    if isinstance(error, StateError):
-        return "the index of pictures cannot be used"
-    if isinstance(error, EdgeDaemonError):
-        return error.message.rstrip(".")
-    return error.strerror or type(error).__name__
