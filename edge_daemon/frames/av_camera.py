@@ -59,15 +59,11 @@ class AvCamera:
         self._decoded: Iterator[VideoFrame] = iter(())
         self._decoding = Decoding()
         self._reformatter = VideoReformatter()
-        self._fps: float | None = None
+        self.fps: float | None = None
         self._pace: Pace | None = None
         self._first: VideoFrame | None = None  # read at the open, to learn the true shape
         self._frames_of_round = 0
         self.damage: str | None = None
-
-    @property
-    def fps(self) -> float | None:
-        return self._fps
 
     def open(self) -> FrameShape:
         logging.getLogger("libav").setLevel(logging.CRITICAL + 1)  # what no `Capture` has caught
@@ -81,7 +77,7 @@ class AvCamera:
                 f"{self.describe()} opens, but holds no picture.", hint="Try `ffprobe` on it."
             )
         if self._is_file:
-            self._pace = Pace(self._fps or _USUAL_FPS, time.monotonic, self._using.closing.wait)
+            self._pace = Pace(self.fps or _USUAL_FPS, time.monotonic, self._using.closing.wait)
         return _shape(first)
 
     def read_into(self, pixels: Pixels) -> Pixels | None:
@@ -140,7 +136,7 @@ class AvCamera:
         self._frames_of_round = 0
         rate = stream.average_rate or stream.base_rate
         own = float(rate) if rate and 0 < rate <= 1000 else None
-        self._fps = (settings.fps or own) if self._is_file else own
+        self.fps = (settings.fps or own) if self._is_file else own
 
     def _next(self) -> VideoFrame | None:
         """The next picture; None at the end of a file that had some."""

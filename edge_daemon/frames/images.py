@@ -26,7 +26,10 @@ from edge_daemon.host.memory import Pixels
 
 _log = structlog.get_logger(__name__)
 
-_COLOURS = {  # BGR
+Colour = tuple[int, int, int]
+"""Blue, green and red, 0 to 255."""
+
+_COLOURS = {
     Verdict.OK: (80, 175, 76),
     Verdict.NG: (54, 67, 244),
     Verdict.EMPTY: (200, 180, 90),
@@ -50,10 +53,10 @@ def annotate(pixels: Pixels, judged: Judged) -> Pixels:
     line = max(1, round(2 * scale))
     for zone in _zones(judged):
         height, width = picture.shape[:2]
-        _outline(picture, [(x * width, y * height) for x, y in zone.points], _ZONE, line)
+        outline(picture, [(x * width, y * height) for x, y in zone.points], _ZONE, line)
     for each in judged.detections:
         x1, y1, x2, y2 = (round(value) for value in each.box)
-        _outline(picture, each.polygon or ((x1, y1), (x2, y1), (x2, y2), (x1, y2)), _BOX, line)
+        outline(picture, each.polygon or ((x1, y1), (x2, y1), (x2, y2), (x1, y2)), _BOX, line)
         for x, y, confidence in each.keypoints or ():
             if confidence >= _LEAST_SURE:
                 cv2.circle(picture, (round(x), round(y)), 2 * line, _BOX, cv2.FILLED)
@@ -73,16 +76,15 @@ def _zones(judged: Judged) -> tuple[Zone, ...]:
     return tuple(dict.fromkeys(rule.zone for rule in rules if rule.zone is not None))
 
 
-def _outline(
-    picture: Pixels, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], line: int
+def outline(
+    picture: Pixels, points: Sequence[tuple[float, float]], colour: Colour, line: int
 ) -> None:
+    """Draw a closed line through these points, `line` pixels wide; `colour` is BGR."""
     corners = np.array([[round(x), round(y)] for x, y in points], np.int32)
     cv2.polylines(picture, [corners], isClosed=True, color=colour, thickness=line)
 
 
-def _write(
-    picture: Pixels, text: str, at: tuple[int, int], scale: float, back: tuple[int, int, int]
-) -> None:
+def _write(picture: Pixels, text: str, at: tuple[int, int], scale: float, back: Colour) -> None:
     """Black on a coloured ground whose lower left corner is `at`, pushed into the picture."""
     (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
     x = min(max(0, at[0]), max(0, picture.shape[1] - width))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
@@ -46,13 +46,9 @@ class OpenCVCamera:
         self._source = settings.source
         self._using = Exclusive(self._let_go, self._closed)
         self._capture: cv2.VideoCapture | None = None
-        self._fps: float | None = None
+        self.fps: float | None = None
         self._first: Pixels | None = None  # read at the open, to learn the true shape
         self._silent = False  # the last read ran into the timeout
-
-    @property
-    def fps(self) -> float | None:
-        return self._fps
 
     def open(self) -> FrameShape:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -91,8 +87,11 @@ class OpenCVCamera:
         capture.setExceptionMode(False)
         limit_s = str(math.ceil(self._settings.read_timeout_s))
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", limit_s)
+        parameters: list[int] = []
+        if self._settings.policy == "latest":  # the driver's queue is age, not safety
+            parameters = [cv2.CAP_PROP_BUFFERSIZE, 1]
         try:
-            opened = capture.open(self._source, cv2.CAP_V4L2, self._parameters())
+            opened = capture.open(self._source, cv2.CAP_V4L2, parameters)
         except cv2.error as error:
             raise SourceError(f"{self._source} cannot be opened: {error}") from None
         if not opened:
@@ -103,13 +102,7 @@ class OpenCVCamera:
         self._capture = capture
         self._set_up(capture)
         said = capture.get(cv2.CAP_PROP_FPS)
-        self._fps = said if 0 < said <= 1000 else None
-
-    def _parameters(self) -> list[int]:
-        parameters: list[Any] = []
-        if self._settings.policy == "latest":
-            parameters += [cv2.CAP_PROP_BUFFERSIZE, 1]  # the driver's queue is age, not safety
-        return parameters
+        self.fps = said if 0 < said <= 1000 else None
 
     def _set_up(self, capture: cv2.VideoCapture) -> None:
         """What the settings ask for, and what the device took of it."""

@@ -59,12 +59,6 @@ class Ring:
 
     # ------------------------------------------------------------------- the camera's side
 
-    @property
-    def memories(self) -> tuple[FrameMemory, ...]:
-        """Where frames lie: the one in use, and those of an old shape that are still held."""
-        with self._lock:
-            return tuple(self._pools)
-
     def begin(self, shape: FrameShape) -> Lease:
         """A place to write one frame of `shape` into, or a scratch place when none is free.
 
