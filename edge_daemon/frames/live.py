@@ -87,7 +87,7 @@ class LiveLine:
     def next_frame(self) -> int:
         return self._ring.next_number
 
-    def mark(self) -> object:
+    def mark(self) -> _Moment:
         """This moment."""
         return _Moment(self._ledger.counts(), self._failed, self._ng, self._detections)
 
@@ -95,7 +95,6 @@ class LiveLine:
         """What happened from that moment until now."""
         assert isinstance(mark, _Moment)
         now = self.mark()
-        assert isinstance(now, _Moment)
         return Window(
             now.counts - mark.counts,
             self._ledger.latency_between(mark.counts, now.counts),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -197,8 +197,7 @@ class PictureCopies:
 
     def _refused(self, row: PictureRow) -> bool:
         self._refusals[row.path] = row
-        tally = self.tally
-        self.tally = CopyTally(tally.copied, tally.failed + 1, tally.given_up)
+        self.tally = replace(self.tally, failed=self.tally.failed + 1)
         return self._blame.refused(row.path)
 
     def _taken(self, index: PictureIndex, row: PictureRow) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing
 
 import numpy as np
 
@@ -93,14 +92,9 @@ class Samples:
         self.shape = UNSEEN_SHAPE
         self.line_waits = False
 
-    @contextmanager
-    def sampler(self) -> Iterator[Sampler]:
+    def sampler(self) -> AbstractContextManager[Sampler]:
         """For one proof; its memory is given back at the end."""
-        sampler = Sampler(self)
-        try:
-            yield sampler
-        finally:
-            sampler.close()
+        return closing(Sampler(self))
 
     def judged(self, judged: Judged, captured: Captured) -> None:
         """From the lane: one frame with a verdict, while its pixels stay."""
