@@ -6,13 +6,14 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from edge_daemon.documents import DocumentError, read_bytes
+from edge_daemon.documents import DocumentError, durable, read_bytes
+from edge_daemon.documents.durable import sync_folder
 from edge_daemon.errors import StateError
 
 _log = structlog.get_logger(__name__)
@@ -23,22 +24,9 @@ RESERVE_BYTES = 4 << 20
 
 
 def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Replace the file in one step: after a power cut it holds the old content or the new.
-
-    Temp file beside it, fsync, rename, fsync of the folder. Raises StateError.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """As `documents.durable`, for a file of the state folder; raises StateError."""
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with ExitStack() as undo:
-            undo.callback(temporary.unlink, missing_ok=True)
-            with open(fd, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            undo.pop_all()
-        sync_folder(path.parent)
+        durable.write_durably(path, content, mode)
     except OSError as error:
         raise unusable(path, error) from error
 
@@ -52,15 +40,6 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames, creations and deletions in the folder durable; raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def unusable(path: Path, error: OSError) -> StateError:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_daemon.documents import DocumentError, read_start
+from edge_daemon.documents.durable import sync_folder
 from edge_daemon.errors import NewerState, StateError
 from edge_daemon.host.audit import Anchor
 from edge_daemon.host.disk import (
@@ -18,7 +19,6 @@ from edge_daemon.host.disk import (
     free_name,
     set_aside,
     set_aside_unless,
-    sync_folder,
     unusable,
     write_durably,
 )

@@ -25,9 +25,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_daemon.core.wording import listed
 from edge_daemon.documents import DocumentError, read_bytes
+from edge_daemon.documents.durable import sync_folder
 from edge_daemon.errors import BoxError, BundleError, Code, ConfigurationError
 from edge_daemon.models.envelope import is_made_by
-from edge_daemon.models.files import Folder, sync_folder
+from edge_daemon.models.files import Folder
 from edge_daemon.models.manifest import MANIFEST_FILE, SIGNATURE_FILE
 from edge_daemon.models.shared_folder import SharedFolder, opened, replace_file
 
