@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
-_HASHES = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
+HASHES = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
 """By the key's size in bits, as the library chooses them."""
 
 
@@ -29,22 +29,22 @@ def is_made_by(signature: bytes, key: ec.EllipticCurvePublicKey) -> bool:
             return False
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return False
-    return any(is_valid(mark, text, key) for text in (_signed_text(payload), _early_text(payload)))
+    texts = (encoded(_PAYLOAD_TYPE, payload), _early_text(payload))
+    return any(is_valid(mark, text, key) for text in texts)
 
 
 def is_valid(mark: bytes, text: bytes, key: ec.EllipticCurvePublicKey) -> bool:
     """Whether this ECDSA signature of the text was made with the key's other half."""
     try:
-        key.verify(mark, text, ec.ECDSA(_HASHES[key.curve.key_size]))
+        key.verify(mark, text, ec.ECDSA(HASHES[key.curve.key_size]))
     except InvalidSignature:
         return False
     return True
 
 
-def _signed_text(payload: bytes) -> bytes:
+def encoded(kind: str, text: bytes) -> bytes:
     """DSSE's pre-authentication encoding (secure-systems-lab/dsse, protocol.md)."""
-    head = f"DSSEv1 {len(_PAYLOAD_TYPE)} {_PAYLOAD_TYPE} {len(payload)} "
-    return head.encode() + payload
+    return f"DSSEv1 {len(kind.encode())} {kind} {len(text)} ".encode() + text
 
 
 def _early_text(payload: bytes) -> bytes:

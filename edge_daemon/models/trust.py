@@ -12,11 +12,9 @@ import binascii
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -35,14 +33,6 @@ from edge_daemon.models.shared_folder import SharedFolder, opened, replace_file
 _MAX_SIGNATURE_BYTES = 4 << 20
 _MAX_KEY_BYTES = 64 << 10
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
-
-
-@dataclass(frozen=True)
-class Signer:
-    """Whose key signed a bundle, and the digests it vouches for (path -> SHA-256 in hex)."""
-
-    key: Path
-    digests: Mapping[str, str]
 
 
 class Trust:
@@ -64,7 +54,7 @@ class Trust:
 
         `revoked`: digests of weights, or of a `model.yaml`, that no signature makes good.
         """
-        loaded = tuple(_read_key(key, serialization.load_pem_public_key) for key in public_keys)
+        loaded = tuple(read_public_key(key) for key in public_keys)
         if required and not public_keys:
             raise ConfigurationError(
                 "models.trust.required is set, but there is no public key.",
@@ -74,13 +64,8 @@ class Trust:
         self.required = required
         self.revoked = frozenset(revoked)
 
-    def warm(self) -> None:
-        """Import the signing library now (about a second), so that the first swap need not."""
-        if self.public_keys:
-            _verifying()
-
-    def verify(self, folder: Path) -> Signer | None:
-        """Check `model.sig` over every byte of the folder.
+    def verify(self, folder: Path) -> Path | None:
+        """Check `model.sig` over every byte of the folder; gives the key that signed it.
 
         None when the bundle is unsigned and need not be signed, or when no key is configured.
         Raises BundleError(not_trusted) when it is unsigned and must not be, when no configured
@@ -94,13 +79,12 @@ class Trust:
             return None
         if not self.public_keys:
             return None
-        claimed = _claimed_digests(content)
-        if not_covered := files - set(claimed):
+        if not_covered := files - set(_claimed_digests(content)):
             raise _untrusted(
                 f"The signature does not cover {listed(sorted(not_covered))}.",
                 "Sign the whole folder again.",
             )
-        return Signer(self._verified_key(folder, content), MappingProxyType(claimed))
+        return self._verified_key(folder, content)
 
     def vouch(self, folder: Path, manifest_sha256: str, weights_sha256: str) -> None:
         """Check that a key made the signature, and that it is one of this `model.yaml`.
@@ -163,7 +147,7 @@ def sign(folder: Path, private_key: Path, store: Path | None = None) -> Path:
     when the folder cannot be signed, ConfigurationError when the key cannot be used, BoxError when
     the signature cannot be written.
     """
-    _read_key(private_key, lambda pem: serialization.load_pem_private_key(pem, None))
+    read_private_key(private_key)
     root, names = (folder, ()) if store is None else (store, folder.relative_to(store).parts)
     try:
         with SharedFolder(root) as shared, shared.inner(*names) as place:
@@ -259,12 +243,9 @@ def _hashing() -> Any:
     return config.set_ignored_paths(paths=[SIGNATURE_FILE], ignore_git_paths=False)
 
 
-def _verifying() -> Any:
-    return import_module("model_signing.verifying")  # takes about a second; see Trust.warm
-
-
 def _reason_against(folder: Path, signature: Path, key: Path) -> str | None:
-    config = _verifying().Config().use_elliptic_key_verifier(public_key=key)
+    verifying: Any = import_module("model_signing.verifying")  # a second that only checks pay
+    config = verifying.Config().use_elliptic_key_verifier(public_key=key)
     try:
         config.set_hashing_config(_hashing()).verify(folder, signature)
     except Exception as error:

@@ -68,10 +68,6 @@ class StoreWatch:
         self._watch.stop()
         self._thread.join(5.0)
 
-    def look_again(self) -> None:
-        """Look soon, as if a file had changed."""
-        self._stirred.set()
-
     def _run(self) -> None:
         last: Offer | None = None
         while not self._stopped.is_set():
