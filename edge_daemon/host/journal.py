@@ -45,6 +45,7 @@ from edge_daemon.host.journal_outbox import WaitingMessages
 from edge_daemon.host.journal_parts import PartRow
 from edge_daemon.host.journal_requests import Requests
 from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
+from edge_daemon.host.journal_sql import insert, keep_newest
 
 __all__ = [
     "AuditRow",
@@ -344,17 +345,11 @@ class Journal:
         return newest_utc
 
     def _write_receipts(self, receipts: tuple[ReceiptRow, ...]) -> None:
+        later = "ON CONFLICT (swap_id) DO UPDATE SET utc = excluded.utc, body = excluded.body"
         for row in receipts:
-            self._run(
-                "INSERT INTO receipts (swap_id, utc, body) VALUES (?,?,?)"
-                " ON CONFLICT (swap_id) DO UPDATE SET utc = excluded.utc, body = excluded.body",
-                *(row.swap_id, row.utc, row.body),
-            )
+            insert(self._run, "receipts", row, conflict=later)
         if receipts:
-            self._run(
-                "DELETE FROM receipts WHERE seq <= (SELECT max(seq) FROM receipts) - ?",
-                RECEIPT_LIMIT,
-            )
+            keep_newest(self._run, "receipts", RECEIPT_LIMIT)
 
 
 def _times(entry: Entry) -> tuple[float, ...]:
