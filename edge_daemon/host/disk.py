@@ -175,9 +175,3 @@ class FolderLock:
     def release(self) -> None:
         """Release the folder. Never raises."""
         self._file.close()
-
-    def __enter__(self) -> FolderLock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()

@@ -137,14 +137,14 @@ class Journal:
                     journal_lineage.write(self._run, entry.lineage)
                 head = self._trail.write(entry.audit)
                 newest_utc = self._write_newest(_times(entry))
-            if not self._recovery_is_told:
-                with clearly(self._path):
-                    recovery_told(self._path.parent)
-                self._recovery_is_told = True
             self._requests.written(answered)
             self._outbox.written(held)
             self._trail.written(head)
             self.newest_utc = newest_utc
+            if not self._recovery_is_told:  # the last: the entry is durable, whatever this says
+                with clearly(self._path):
+                    recovery_told(self._path.parent)
+                self._recovery_is_told = True
 
     def outbox_remove(self, *seqs: int) -> None:
         """Forget messages that the broker has acknowledged; unknown ones are ignored.

@@ -43,8 +43,10 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=False, timeout=60
     )
     assert done.returncode == -9
-    with FolderLock(tmp_path), pytest.raises(StateError, match="in use by another daemon"):
+    lock = FolderLock(tmp_path)
+    with pytest.raises(StateError, match="in use by another daemon"):
         FolderLock(tmp_path)
+    lock.release()
     FolderLock(tmp_path).release()
 
 
