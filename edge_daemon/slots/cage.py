@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge_daemon.slots import landlock, seccomp
-from edge_daemon.slots.kernel import hide_from_others
+from edge_daemon.slots.kernel import hide_from_others, last_error, libc, prctl
 from edge_daemon.slots.landlock import Rule
 
 _PR_SET_NO_NEW_PRIVS = 38
@@ -61,8 +61,6 @@ _GPU_DEVICES = (
     "/dev/nvidia*", "/dev/nvhost*", "/dev/nvmap", "/dev/nvgpu*", "/dev/host1x-fence",
     "/dev/nvsciipc", "/dev/dri",
 )  # fmt: skip
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ def enter(cage: Cage) -> tuple[Facility, ...]:
     one = len(os.listdir("/proc/self/task")) == 1
     layers = [
         _try("dies_first", _die_first),
-        _try("no_new_privileges", lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1)),
+        _try("no_new_privileges", lambda: prctl(_PR_SET_NO_NEW_PRIVS, 1)),
     ]
     if not seccomp.available():
         layers.append(_try("network_namespace", isolate_network))
@@ -205,8 +203,8 @@ def close_parent(cage: Cage, entered: tuple[Facility, ...] = ()) -> tuple[Facili
 
 def isolate_network() -> None:
     """Leave every network; raises OSError if the box does not allow it."""
-    if _libc.unshare(_CLONE_NEWNET) != 0 and _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
-        _raise()
+    if libc.unshare(_CLONE_NEWNET) != 0 and libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+        raise last_error()
 
 
 def _try(name: str, layer: Callable[[], object]) -> Facility:
@@ -252,12 +250,12 @@ def _drop_capabilities(confined: bool) -> None:
         kept |= _SYS_NICE if seccomp.available() else 0
     header = _Header(_CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then their upper halves
-    if _libc.capget(ctypes.byref(header), ctypes.byref(sets)) != 0:
-        _raise()
+    if libc.capget(ctypes.byref(header), ctypes.byref(sets)) != 0:
+        raise last_error()
     kept &= sets[1]
     sets = (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)
-    if _libc.capset(ctypes.byref(header), ctypes.byref(sets)) != 0:
-        _raise()
+    if libc.capset(ctypes.byref(header), ctypes.byref(sets)) != 0:
+        raise last_error()
 
 
 def _limit(cage: Cage) -> None:
@@ -308,13 +306,3 @@ def _tasks_of_user() -> int:
             if os.stat(path).st_uid == os.getuid():
                 count += len(os.listdir(f"{path}/task"))
     return count
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        _raise()
-
-
-def _raise() -> None:
-    code = ctypes.get_errno()
-    raise OSError(code, os.strerror(code))

@@ -11,7 +11,6 @@ import secrets
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 
 FILES_LIMIT = 10_000
 BYTES_LIMIT = 256 << 20
@@ -49,12 +48,7 @@ class Scratch:
     def __enter__(self) -> str:
         return self.path
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -72,12 +72,6 @@ class SparePool:
             self._refiller.start()
 
     @property
-    def standing_by(self) -> int:
-        """How many warm workers wait at this moment."""
-        with self._changed:
-            return len(self._ready)
-
-    @property
     def spares(self) -> tuple[WorkerProcess, ...]:
         """The warm workers that wait at this moment; the next taker gets the first."""
         with self._changed:

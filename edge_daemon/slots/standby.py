@@ -90,10 +90,7 @@ class StandbySlot:
         try:
             return self._lead.infer_picture(picture, patience_s)
         except SlotLost as lost:
-            if not self._take_over():
-                self._forget()
-                raise
-            self._told(self, lost.message)
+            self._take_over(lost)
             return None
 
     def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
@@ -179,10 +176,7 @@ class StandbySlot:
         try:
             return judge(self._lead)
         except SlotLost as lost:
-            if not self._take_over():
-                self._forget()
-                raise
-            self._told(self, lost.message)
+            self._take_over(lost)
         try:
             return judge(self._lead)
         except SlotLost as second:
@@ -197,8 +191,8 @@ class StandbySlot:
             self._order = None
         self.part()
 
-    def _take_over(self) -> bool:
-        """Let the standby lead, where there is one."""
+    def _take_over(self, lost: SlotLost) -> None:
+        """Let the standby lead; raises the loss where there is none."""
         with self._lock:
             standby, self._twin = self._twin, None
             if standby is None or standby.is_lost:
@@ -208,9 +202,10 @@ class StandbySlot:
         if left is not None:
             left.let_go()
         if left is standby:
-            return False
+            self._forget()
+            raise lost
         self._lead.promote()
-        return True
+        self._told(self, lost.message)
 
 
 class Standbys:

@@ -41,16 +41,11 @@ class ThreadSlot:
     """
 
     def __init__(self, name: str, engine: str, options: Mapping[str, object] | None = None) -> None:
-        self._name = name
+        self.name = name
         self._factory = engine
         self._options = dict(options or {})
         self._owner: _Owner | None = None
         self._loaded: Loaded | None = None
-        self.restarts = 0
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     @property
     def is_lost(self) -> bool:
@@ -60,12 +55,12 @@ class ThreadSlot:
     def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
         self.free()
         owner = self._owner = _Owner(
-            self._name, lambda: Resident(engine_of(self._factory, self._options))
+            self.name, lambda: Resident(engine_of(self._factory, self._options))
         )
         try:
             loaded = owner.call(lambda resident: resident.load(order), timeout_s)
         except EdgeDaemonError as error:
-            self._drop(error)
+            self.free()
             if isinstance(error.__cause__, FutureTimeoutError):
                 raise SlotLost(
                     f"The weights were not in memory within {timeout_s:g} s.",
@@ -122,17 +117,12 @@ class ThreadSlot:
     def _with_loaded(self, ask: Callable[[_Owner], _R]) -> _R:
         owner = self._owner
         if owner is None or self._loaded is None:
-            raise SlotLost(f"Slot {self._name} is empty.")
+            raise SlotLost(f"Slot {self.name} is empty.")
         try:
             return ask(owner)
-        except SlotLost as lost:
-            self._drop(lost)
+        except SlotLost:
+            self.free()
             raise
-
-    def _drop(self, error: EdgeDaemonError) -> None:
-        if isinstance(error, SlotLost):
-            self.restarts += 1
-        self.free()
 
 
 class _Owner:

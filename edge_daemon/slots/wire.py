@@ -7,6 +7,7 @@ not parse is a worker that broke its protocol: `SlotLost`.
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from collections.abc import Container
@@ -17,7 +18,6 @@ from typing import Annotated, Union
 
 import msgspec
 
-from edge_daemon.core.values import BundleRef
 from edge_daemon.core.wording import public
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
 from edge_daemon.slots.sightings import DETECTIONS_LIMIT, FAINT_LIMIT, Label, Sighting
@@ -43,53 +43,7 @@ Sides = Annotated[
 class Load(msgspec.Struct, tag="load", frozen=True, array_like=True):
     """Bring a bundle into memory; answered by `LoadedReply` or `WorkerFault`."""
 
-    name: str
-    version: str
-    sha256: str
-    folder: str
-    weights: str
-    task: str
-    classes: tuple[str, ...]
-    imgsz: Union[int, tuple[int, int]]
-    confidence: float
-    device: str
-    half: bool
-    swap_id: str
-    floor: Union[float, None] = None
-
-    @classmethod
-    def of(cls, order: LoadOrder) -> Load:
-        return cls(
-            name=order.ref.name,
-            version=order.ref.version,
-            sha256=order.sha256,
-            folder=str(order.folder),
-            weights=str(order.weights),
-            task=order.task,
-            classes=order.classes,
-            imgsz=order.imgsz,
-            confidence=order.confidence,
-            device=order.device,
-            half=order.half,
-            swap_id=order.swap_id,
-            floor=order.floor,
-        )
-
-    def order(self) -> LoadOrder:
-        return LoadOrder(
-            ref=BundleRef(self.name, self.version),
-            sha256=self.sha256,
-            folder=Path(self.folder),
-            weights=Path(self.weights),
-            task=self.task,
-            classes=self.classes,
-            imgsz=self.imgsz,
-            confidence=self.confidence,
-            device=self.device,
-            half=self.half,
-            swap_id=self.swap_id,
-            floor=self.floor,
-        )
+    order: LoadOrder
 
 
 class Attach(msgspec.Struct, tag="attach", frozen=True, array_like=True):
@@ -297,7 +251,12 @@ class Answered(msgspec.Struct, frozen=True, array_like=True):
     reply: Reply
 
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder(enc_hook=os.fspath).encode
+
+
+def _path(_kind: type, value: str) -> Path:
+    """The one type of a request that msgspec does not know."""
+    return Path(value)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -377,7 +336,7 @@ class WorkerEnd:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._end.setblocking(True)
-        self._decode = msgspec.msgpack.Decoder(Asked).decode
+        self._decode = msgspec.msgpack.Decoder(Asked, dec_hook=_path).decode
         self._number = 0
 
     def receive(self) -> tuple[Request, list[int]] | None:

@@ -45,12 +45,12 @@ def test_an_order_arrives_as_it_was_given() -> None:
         swap_id="s-17",
         floor=0.1,
     )
-    wire.SlotEnd(ours).send(wire.Load.of(order), 1.0)
+    wire.SlotEnd(ours).send(wire.Load(order), 1.0)
     received = wire.WorkerEnd(theirs).receive()
     assert received is not None
     request, fds = received
     assert isinstance(request, wire.Load)
-    assert request.order() == order
+    assert request.order == order
     assert fds == []
     ours.close()
     theirs.close()
