@@ -50,10 +50,6 @@ def is_inner_path(text: str) -> bool:
     return len(parts) <= MAX_DEPTH and all(_COMPONENT.fullmatch(part) for part in parts)
 
 
-def _untold(_: int) -> None:
-    """No progress is reported."""
-
-
 class Folder:
     """A folder held open; a context manager.
 
@@ -147,7 +143,11 @@ class Folder:
         return content
 
     def copy(
-        self, path: str, destination: Path, limit_bytes: int, tell: Callable[[int], None] = _untold
+        self,
+        path: str,
+        destination: Path,
+        limit_bytes: int,
+        tell: Callable[[int], None] = lambda _: None,
     ) -> Copied:
         """Copy the file to `destination/path`, and tell the digest of the very bytes written.
 

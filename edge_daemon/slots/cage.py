@@ -93,16 +93,8 @@ class Cage:
     @classmethod
     def from_json(cls, text: str) -> Cage:
         plain = json.loads(text)
-        return cls(
-            scratch=str(plain["scratch"]),
-            readable=tuple(plain["readable"]),
-            listable=tuple(plain["listable"]),
-            gpu=bool(plain["gpu"]),
-            memory_bytes=int(plain["memory_bytes"]),
-            large_files=bool(plain["large_files"]),
-            landlock=None if plain["landlock"] is None else int(plain["landlock"]),
-            forks=bool(plain["forks"]),
-        )
+        folders = {name: tuple(plain[name]) for name in ("readable", "listable")}
+        return cls(**{**plain, **folders})
 
 
 @dataclass(frozen=True)

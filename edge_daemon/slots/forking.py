@@ -24,7 +24,7 @@ import structlog
 from edge_daemon.host import logs
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.slots import wire
-from edge_daemon.slots.forkserver import PACKET_BYTES, WorkerRequest
+from edge_daemon.slots.forkserver import PACKET_BYTES
 from edge_daemon.slots.kernel import adopt_orphans
 from edge_daemon.slots.scratch import clear
 
@@ -184,10 +184,11 @@ class ForkServer:
         Waits for a server that starts, which takes as long as a worker that is spawned.
         """
         why = ""
+        order = json.dumps({"cage": cage, "environment": dict(environment)}).encode()
         for _ in range(_TRIES):
             running = self._await_ready()
             try:
-                return self._ask(running, WorkerRequest(cage, environment), end)
+                return self._ask(running, order, end)
             except (OSError, ValueError) as error:  # dead, or stopped: another one is started
                 why = f"the fork server did not answer ({type(error).__name__})"
                 self._drop(running)
@@ -222,14 +223,14 @@ class ForkServer:
                 raise NoFork(self._why or "no fork server is ready")
             return self._running
 
-    def _ask(self, running: _Running, order: WorkerRequest, end: int) -> ForkedProcess:
+    def _ask(self, running: _Running, order: bytes, end: int) -> ForkedProcess:
         reader, writer = os.pipe()
         stdout = os.fdopen(reader, "rb")
         with ExitStack() as undo:
             undo.callback(stdout.close)
             try:
                 with self._asking:
-                    socket.send_fds(running.control, [order.to_bytes()], [end, writer])
+                    socket.send_fds(running.control, [order], [end, writer])
                     packet = running.control.recv(PACKET_BYTES)
             finally:
                 os.close(writer)

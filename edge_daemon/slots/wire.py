@@ -30,11 +30,7 @@ Text = Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)]
 Labels = Annotated[tuple[Label, ...], msgspec.Meta(max_length=10_000)]
 Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
-_HEIGHT_AND_WIDTH = 2
-Sides = Annotated[
-    tuple[Annotated[int, msgspec.Meta(ge=1, le=1 << 16)], ...],
-    msgspec.Meta(max_length=_HEIGHT_AND_WIDTH),
-]
+Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
 
 
 # --------------------------------------------------------------------------- to the worker
@@ -106,7 +102,7 @@ class Pong(msgspec.Struct, tag="pong", frozen=True, array_like=True):
 
 
 class LoadedReply(msgspec.Struct, tag="loaded", frozen=True, array_like=True):
-    """The bundle is in memory."""
+    """The bundle is in memory; the fields are those of `Loaded`."""
 
     classes: Labels
     task: Label
@@ -114,42 +110,14 @@ class LoadedReply(msgspec.Struct, tag="loaded", frozen=True, array_like=True):
     memory_bytes: Size
     gpu_bytes: Size
     head_classes: Union[Size, None]
-    sides: Sides = ()  # none, one of a square, or height and width
+    imgsz: Union[Side, tuple[Side, Side], None] = None
 
     @classmethod
     def of(cls, loaded: Loaded) -> LoadedReply:
-        return cls(
-            classes=loaded.classes,
-            task=loaded.task,
-            load_ms=loaded.load_ms,
-            memory_bytes=loaded.memory_bytes,
-            gpu_bytes=loaded.gpu_bytes,
-            head_classes=loaded.head_classes,
-            sides=_sides(loaded.imgsz),
-        )
+        return cls(**vars(loaded))
 
     def loaded(self) -> Loaded:
-        return Loaded(
-            classes=self.classes,
-            task=self.task,
-            load_ms=self.load_ms,
-            memory_bytes=self.memory_bytes,
-            gpu_bytes=self.gpu_bytes,
-            head_classes=self.head_classes,
-            imgsz=_imgsz(self.sides),
-        )
-
-
-def _sides(imgsz: int | tuple[int, int] | None) -> tuple[int, ...]:
-    if imgsz is None:
-        return ()
-    return (imgsz,) if isinstance(imgsz, int) else imgsz
-
-
-def _imgsz(sides: tuple[int, ...]) -> int | tuple[int, int] | None:
-    if len(sides) < _HEIGHT_AND_WIDTH:
-        return sides[0] if sides else None
-    return sides[0], sides[1]
+        return Loaded(**msgspec.structs.asdict(self))
 
 
 class Inferred(msgspec.Struct, tag="found", frozen=True, array_like=True):
