@@ -131,7 +131,6 @@ class CollectedPictures:
         self._seen = dict(self._store.kept_by)
 
     def look(self, now: Instant) -> None:
-        """Count and report what is new."""
         self._kept.look(now)
         self._collecting.drifts = self.alarm()
         for why, count in dict(self._store.kept_by).items():

@@ -132,7 +132,6 @@ class ControlPlane:
         return None
 
     def _build_driver(self, readers: Sequence[OrderReader]) -> None:
-        """Receipts, recorder, reporter, orders, driver."""
         resources, frames, settings = self._resources, self._frames, self._resources.settings
         loader = self._loader
         receipts = Receipts(

@@ -38,7 +38,6 @@ class CopiedPictures:
         self._failing_told_at = self._given_up_told_at = float("-inf")
 
     def look(self, now: Instant) -> None:
-        """Count and tell what is new."""
         tally, gone = self._copies.tally, self._pictures.never_copied
         seen, self._seen = self._seen, tally
         given_up = tally.given_up + gone

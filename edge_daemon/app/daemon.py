@@ -153,7 +153,6 @@ class Daemon:
         return drifts
 
     def _build_monitor(self) -> None:
-        """The monitor, what it watches, and its readers."""
         resources, frames, control = self.resources, self.frames, self.control
         self._desired = self._desired_state()
         self._campaigns = Campaigns(resources, control, frames.line)

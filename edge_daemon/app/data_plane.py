@@ -155,7 +155,6 @@ class DataPlane:
 
     @property
     def camera(self) -> CameraState:
-        """The camera as it is now."""
         return self._capture.state
 
     def _archive(self, resources: Resources, room: int) -> Collector | None:
@@ -223,18 +222,15 @@ class DataPlane:
     # ------------------------------------------------------------------ running
 
     def start_lane(self) -> None:
-        """Judge frames from here on."""
         for worker in self._beside:
             worker.start()
         self._publisher.start()
         self._lane_thread.start()
 
     def start_camera(self, listener: CameraListener) -> None:
-        """Capture frames from here on."""
         self._capture.start(listener)
 
     def stop_camera(self) -> None:
-        """Capture no more frames."""
         self._capture.stop()
         self.ring.close()
 

@@ -148,7 +148,6 @@ class Drifts:
             self._save()
 
     def turn(self) -> None:
-        """Reckon with all that waits."""
         for _ in range(self._waiting.qsize()):
             unit = self._waiting.get_nowait()
             for signal, value in unit.values:

@@ -33,7 +33,6 @@ class FleetReports:
         )
 
     def hear(self, status: Status) -> None:
-        """The next second."""
         line, shown = status.line, None
         self._measure(line.now.utc)
         with contained():

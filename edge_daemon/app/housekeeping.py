@@ -36,7 +36,6 @@ class DiskWatch:
         self._told_at = float("-inf")
 
     def hear(self, status: Status) -> None:
-        """The next second."""
         if status.journal.trouble:
             with suppress(StateError):  # it is a problem of health already
                 self._journal.probe()
@@ -55,7 +54,6 @@ class Summary:
         self._told_at = started_at
 
     def hear(self, status: Status) -> None:
-        """The next second."""
         line = status.line
         if line.now.at - self._told_at < SUMMARY_S:
             return
@@ -87,7 +85,6 @@ class AuditAnchors:
         self._told = Anchor()
 
     def hear(self, status: Status) -> None:
-        """The next second."""
         self.look(status.line.now)
 
     def look(self, now: Instant) -> None:

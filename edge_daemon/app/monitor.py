@@ -94,11 +94,9 @@ class Monitor:
     # ------------------------------------------------------------------ any thread
 
     def now(self) -> Status:
-        """The station at this moment."""
         return self._sources.status(*self._line_now())
 
     def problems(self) -> tuple[str, ...]:
-        """The current problems, a sentence each."""
         return problems(self.now())
 
     def health(self) -> Health:

@@ -123,7 +123,6 @@ class PartResults:
         self._say(payloads.encode(part_payloads.counts(self._saved)))
 
     def is_trial(self) -> bool:
-        """Whether the active version is on trial."""
         return self._state().durable.trial is not None
 
     def _commit(

@@ -82,7 +82,6 @@ class PictureLosses:
         self._lost_at = self._lost_told_at = self._removed_told_at = float("-inf")
 
     def look(self, now: Instant) -> None:
-        """Count and report what is new."""
         tally, seen = self._collector.tally, self._seen
         self._seen = tally
         for outcome, count in vars(tally).items():

@@ -40,7 +40,6 @@ class Probe:
             self._active_slot.offer(self._ask)
 
     def hear(self, status: Status) -> None:
-        """Told each second's status."""
         self.look(status.line.now, status.signs.frame_at)
 
     def close(self) -> None:

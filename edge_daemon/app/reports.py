@@ -20,7 +20,6 @@ class Reports:
         self._started = started
 
     def hear(self, status: Status) -> None:
-        """The next second."""
         line, journal = status.line, status.journal
         self._reporter.camera(camera_status(line.camera, status.frames.previewed))
         vitals = Vitals(

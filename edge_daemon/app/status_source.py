@@ -50,7 +50,6 @@ class Watches:
 
     @property
     def each(self) -> tuple[Watch, ...]:
-        """Those that are looked at once a second."""
         watches: tuple[Watch | None, ...] = (
             *(self.failures, self.certificates, *self.kept),
             *(self.copies, self.disputes),
@@ -74,7 +73,6 @@ class StatusSource:
         self._given_up_before = resources.journal.outbox_dropped()
 
     def line(self) -> LineStatus:
-        """What health depends on, now."""
         return LineStatus(
             self._resources.clock.now(),
             self._control.driver.state,
@@ -85,7 +83,6 @@ class StatusSource:
         )
 
     def status(self, line: LineStatus, signs: Signs) -> Status:
-        """Everything else, together with these."""
         control, watches = self._control, self._watches
         return Status(
             line,

@@ -98,7 +98,6 @@ class _Entry:
     checks: Sequence[Mapping[str, Any]] = ()
 
     def hear(self, event: str, facts: Mapping[str, Any]) -> None:
-        """The next row of this swap."""
         self.status = event
         self.model = facts.get("model") or self.model
         self.code = facts.get("code") or self.code

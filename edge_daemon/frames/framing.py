@@ -47,7 +47,6 @@ class Framing:
 
     @staticmethod
     def is_needed(settings: CameraSettings) -> bool:
-        """Whether the settings change the picture at all."""
         return bool(
             settings.roi or settings.rotate or settings.mirror or settings.mask or settings.mono
         )

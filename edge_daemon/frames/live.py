@@ -88,11 +88,9 @@ class LiveLine:
         return self._ring.next_number
 
     def mark(self) -> _Moment:
-        """This moment."""
         return _Moment(self._ledger.counts(), self._failed, self._ng, self._detections)
 
     def since(self, mark: object) -> Window:
-        """What happened from that moment until now."""
         assert isinstance(mark, _Moment)
         now = self.mark()
         return Window(

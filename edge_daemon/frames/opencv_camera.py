@@ -125,7 +125,6 @@ class OpenCVCamera:
             self.remarks = (f"{self._source} does not say what it took of the settings: {error}",)
 
     def _read(self, pixels: Pixels | None) -> Pixels:
-        """One decoded frame."""
         if self._capture is None:
             raise self._closed()
         if self._silent:

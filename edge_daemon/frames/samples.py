@@ -62,7 +62,6 @@ class Sampler:
             self._taken.notify_all()
 
     def close(self) -> None:
-        """Give the memory back."""
         with self._taken:
             self._samples.forget(self)
             if self._memory is not None:

@@ -132,7 +132,6 @@ class LineageTable:
         return tuple(BundleRow(*row) for row in found)
 
     def judged(self, model: str) -> JudgedRow:
-        """All that this version judged here."""
         found = self._rows(f"SELECT {_JUDGED} FROM judged WHERE model = ?", model)
         return JudgedRow(*found[0]) if found else JudgedRow()
 

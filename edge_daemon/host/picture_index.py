@@ -139,7 +139,6 @@ class PictureIndex:
             )
 
     def of_frame(self, boot: str, frame: int) -> PictureRow | None:
-        """The picture of one frame."""
         found = self._rows("WHERE boot = ? AND frame = ?", boot, frame)
         return found[0] if found else None
 
@@ -153,11 +152,9 @@ class PictureIndex:
         return self._rows("WHERE copied = 0 ORDER BY seq LIMIT ?", most)
 
     def waiting(self) -> int:
-        """How many were not copied yet."""
         return self._one("SELECT count(*) FROM pictures WHERE copied = 0")
 
     def paths(self) -> set[str]:
-        """Every picture that is known."""
         with self._clearly():
             return {path for (path,) in self._db.execute("SELECT path FROM pictures")}
 

@@ -36,7 +36,6 @@ class Signers:
 
     @property
     def known(self) -> int:
-        """How many different keys there are."""
         return len(self._keys)
 
     def text_of(self, envelope: bytes, kind: str, needed: int = 2) -> bytes:

@@ -97,7 +97,6 @@ class Table:
         return _number(self._wrong_at(key), self._value(key, default), low, high)
 
     def whole(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        """A whole number in low..high."""
         value = self._value(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise self.wrong(key, f"must be a whole number from {low} to {high}")

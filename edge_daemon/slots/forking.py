@@ -164,7 +164,6 @@ class ForkServer:
 
     @property
     def pid(self) -> int | None:
-        """The server's process number; None while none is ready."""
         running = self._running
         return running.process.pid if running else None
 

@@ -53,7 +53,6 @@ class StandbySlot:
 
     @property
     def pid(self) -> int | None:
-        """The leading worker's process id."""
         return self._lead.pid
 
     @property
