@@ -75,7 +75,7 @@ class Monitor:
         self._watches = watches
         self._readers = readers
         line = sources.line()
-        self._last = line, Signs(line.now.at, is_probed=True)
+        self._last = line, Signs(line.now.at)
         self._scraping = threading.Lock()
         self._stopping = threading.Event()
         self._boundary = ErrorBoundary(_log, "monitor_failed")

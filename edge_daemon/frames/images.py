@@ -44,6 +44,7 @@ _VIEW_QUALITY = 80
 _COARSE = (_VIEW_QUALITY, 60, 40)
 _LEAST_WIDTH = 160
 _LINGER_S = 3.0  # a viewer who asked so long ago has gone
+_PERIOD_S = 0.1  # between two pictures, for all viewers together
 
 
 def annotate(pixels: Pixels, judged: Judged) -> Pixels:
@@ -149,7 +150,6 @@ class Pictures:
 
     Args:
         ring: holds a frame while it is drawn and encoded.
-        view_fps: most pictures a second for all viewers together.
         view_width: pixels, at most, of a live picture; a snapshot has all that the camera gave.
         now: monotonic seconds.
     """
@@ -158,12 +158,10 @@ class Pictures:
         self,
         ring: Ring,
         *,
-        view_fps: float = 10.0,
         view_width: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ring = ring
-        self._period_s = 1.0 / view_fps
         self._view_width = view_width
         self._whole_wanted = False
         self._now = now
@@ -262,7 +260,7 @@ class Pictures:
         with self._drawn:
             serial = self._latest.serial + 1 if self._latest else 1
             self._latest = Picture(serial, judged.frame, judged.verdict, jpeg)
-            self._due_at = self._now() + self._period_s
+            self._due_at = self._now() + _PERIOD_S
             if self._now() >= self._wanted_until:
                 self._wanted_until = float("-inf")
             self._drawn.notify_all()

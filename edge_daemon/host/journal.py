@@ -198,9 +198,9 @@ class Journal:
         """Accepted and not yet answered, oldest first."""
         return journal_requests.unanswered(self._rows)
 
-    def outbox_peek(self, limit: int = 100, after: int = 0) -> tuple[OutboxRow, ...]:
-        """The oldest messages not yet acknowledged, in order; `after` skips those in flight."""
-        return journal_outbox.peek(self._rows, limit, after)
+    def outbox_peek(self, limit: int = 100) -> tuple[OutboxRow, ...]:
+        """The oldest messages not yet acknowledged, in order."""
+        return journal_outbox.peek(self._rows, limit)
 
     def outbox_depth(self) -> int:
         """Messages waiting; without access to the disk."""

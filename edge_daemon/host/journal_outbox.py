@@ -69,10 +69,10 @@ class WaitingMessages:
         return held
 
 
-def peek(rows: Rows, limit: int, after: int) -> tuple[OutboxRow, ...]:
-    """The oldest messages, in order, from beyond `after`."""
-    sql = f"SELECT {columns(OutboxRow)} FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
+def peek(rows: Rows, limit: int) -> tuple[OutboxRow, ...]:
+    """The oldest messages, in order."""
+    sql = f"SELECT {columns(OutboxRow)} FROM outbox ORDER BY seq LIMIT ?"
     return tuple(
         OutboxRow(topic, payload, qos, properties, bool(is_outcome), seq)
-        for topic, payload, qos, properties, is_outcome, seq in rows(sql, after, limit)
+        for topic, payload, qos, properties, is_outcome, seq in rows(sql, limit)
     )

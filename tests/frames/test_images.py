@@ -132,7 +132,7 @@ def test_a_snapshot_without_frames_says_so(lane: Lane) -> None:
 def test_viewers_share_a_limited_rate_and_cost_nothing_when_gone(lane: Lane) -> None:
     """Between two pictures frames pass by; after the last viewer has gone, all of them do."""
     hands = [0.0]
-    pictures = Pictures(lane.ring, view_fps=10.0, now=lambda: hands[0])
+    pictures = Pictures(lane.ring, now=lambda: hands[0])
     pictures.start()
     assert pictures.watch(0, 0.0) is None
     lane.offer(pictures, Verdict.OK)
