@@ -16,7 +16,6 @@ import structlog
 
 from edge_daemon import __version__
 from edge_daemon.app.bundle_sources import BundleSources
-from edge_daemon.app.camera_news import CameraNews
 from edge_daemon.app.campaigns import Campaigns, filters_of
 from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_plane import ControlPlane
@@ -36,7 +35,7 @@ from edge_daemon.app.picture_losses import DISPUTED, NG_IMAGES, PICTURES, Pictur
 from edge_daemon.app.probe import Probe
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.reload import SettingsFile, compare, merge
-from edge_daemon.app.reports import Reports
+from edge_daemon.app.reports import CameraNews, Reports
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.results import Results
 from edge_daemon.app.rollout_view import RolloutView

@@ -117,7 +117,8 @@ class DataPlane:
         self._publisher = Publisher(lambda _: self.shadow.pass_on(), judged)
         if parts is not None:
             parts.on_told = self.shadow.told
-            parts.on_seen = self._seen
+            if self.collecting is not None:
+                parts.on_seen = self.collecting.seen
         outlets = Outlets(self._tell, self._offer, put, self._lost)
         self.line = LiveLine(self.ring, self.ledger, resources.clock, outlets)
         self._lane = Lane(self.ring, self.active_slot, self.line, resources.clock.now, arms=arms)
@@ -196,10 +197,6 @@ class DataPlane:
             self.collecting.looked(judged, captured)
         if self.disputes is not None:
             self.disputes.offer(judged, captured)
-
-    def _seen(self, frame: int, parts: Sequence[int]) -> None:
-        if self.collecting is not None:
-            self.collecting.seen(frame, parts)
 
     def _offer(self, judged: Judged, captured: Captured) -> None:
         if self.collecting is not None:

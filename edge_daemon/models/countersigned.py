@@ -18,8 +18,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_daemon.errors import SenderError
-from edge_daemon.models.envelope import HASHES, encoded, is_valid
-from edge_daemon.models.trust import read_private_key, read_public_key
+from edge_daemon.models.trust import (
+    HASHES,
+    encoded,
+    is_valid,
+    read_private_key,
+    read_public_key,
+)
 
 MOST_MARKS = 16
 

@@ -3,6 +3,10 @@
 The signature is checked over a folder; for loading, that folder is the private copy, so what was
 signed and what is loaded are the same bytes. The signing library skips `.git*` and whatever the
 signer told it to ignore, so every file is looked up in the signed list as well.
+
+The library checks a signature together with every file that it covers, which takes a second for
+each bundle. A store asks for the key of every bundle at every start, before any weights are read:
+`is_made_by` looks at the envelope alone.
 """
 
 from __future__ import annotations
@@ -17,15 +21,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_daemon.core.wording import listed
 from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.documents.durable import sync_folder
 from edge_daemon.errors import BoxError, BundleError, Code, ConfigurationError
-from edge_daemon.models.envelope import is_made_by
 from edge_daemon.models.files import Folder
 from edge_daemon.models.manifest import MANIFEST_FILE, SIGNATURE_FILE
 from edge_daemon.models.shared_folder import SharedFolder, opened, replace_file
@@ -33,6 +36,9 @@ from edge_daemon.models.shared_folder import SharedFolder, opened, replace_file
 _MAX_SIGNATURE_BYTES = 4 << 20
 _MAX_KEY_BYTES = 64 << 10
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_PAYLOAD_TYPE = "application/vnd.in-toto+json"
+HASHES = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
+"""By the key's size in bits, as the library chooses them."""
 
 
 class Trust:
@@ -195,6 +201,39 @@ def generate_keypair(folder: Path, name: str = "signing") -> tuple[Path, Path]:
     )
     sync_folder(folder)
     return private, public
+
+
+def is_made_by(signature: bytes, key: ec.EllipticCurvePublicKey) -> bool:
+    """Whether this key made it; False for anything that is no such signature."""
+    try:
+        envelope = json.loads(signature)["dsseEnvelope"]
+        payload = base64.b64decode(envelope["payload"], validate=True)
+        mark = base64.b64decode(envelope["signatures"][0]["sig"], validate=True)
+        if envelope["payloadType"] != _PAYLOAD_TYPE:
+            return False
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return False
+    texts = (encoded(_PAYLOAD_TYPE, payload), _early_text(payload))
+    return any(is_valid(mark, text, key) for text in texts)
+
+
+def is_valid(mark: bytes, text: bytes, key: ec.EllipticCurvePublicKey) -> bool:
+    """Whether this ECDSA signature of the text was made with the key's other half."""
+    try:
+        key.verify(mark, text, ec.ECDSA(HASHES[key.curve.key_size]))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def encoded(kind: str, text: bytes) -> bytes:
+    """DSSE's pre-authentication encoding (secure-systems-lab/dsse, protocol.md)."""
+    return f"DSSEv1 {len(kind.encode())} {kind} {len(text)} ".encode() + text
+
+
+def _early_text(payload: bytes) -> bytes:
+    """As model signing before 1.0 wrote it, which the library accepts still."""
+    return f"DSSEV1 {len(_PAYLOAD_TYPE)} {_PAYLOAD_TYPE} {len(payload)} {payload!r}".encode()
 
 
 def _read_signature(folder: Folder) -> bytes | None:
