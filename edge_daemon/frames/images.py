@@ -16,7 +16,6 @@ import numpy as np
 import structlog
 
 from edge_daemon.core.values import Judged, Verdict
-from edge_daemon.core.zones import Zone
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
@@ -52,8 +51,9 @@ def annotate(pixels: Pixels, judged: Judged) -> Pixels:
     picture: Pixels = pixels.copy()
     scale = max(0.4, picture.shape[0] / 1000)
     line = max(1, round(2 * scale))
-    for zone in _zones(judged):
-        height, width = picture.shape[:2]
+    height, width = picture.shape[:2]
+    rules = judged.recipe.rules if judged.recipe else ()
+    for zone in dict.fromkeys(rule.zone for rule in rules if rule.zone is not None):
         outline(picture, [(x * width, y * height) for x, y in zone.points], _ZONE, line)
     for each in judged.detections:
         x1, y1, x2, y2 = (round(value) for value in each.box)
@@ -63,18 +63,12 @@ def annotate(pixels: Pixels, judged: Judged) -> Pixels:
                 cv2.circle(picture, (round(x), round(y)), 2 * line, _BOX, cv2.FILLED)
         label = f"{each.label} {each.confidence:.2f}"
         # what is true of the whole picture stands at its foot: the verdict stands at its head
-        at = (x1, y1) if each.top5 is None else (0, picture.shape[0])
+        at = (x1, y1) if each.top5 is None else (0, height)
         _write(picture, label, at, scale, _BOX)
     why = judged.reason.value if judged.reason else ""
     words = f"{judged.verdict.value.upper()}  {judged.model or why}"
     _write(picture, f"{words}  #{judged.frame}", (0, 0), 1.4 * scale, _COLOURS[judged.verdict])
     return picture
-
-
-def _zones(judged: Judged) -> tuple[Zone, ...]:
-    """The zones that the rules look at, each once."""
-    rules = judged.recipe.rules if judged.recipe else ()
-    return tuple(dict.fromkeys(rule.zone for rule in rules if rule.zone is not None))
 
 
 def outline(

@@ -72,19 +72,19 @@ class ThreadSlot:
         return loaded
 
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
-        return self._judge(lambda resident: resident.judge(frame.pixels), timeout_s)
+        return self._ask(lambda owner: owner.call(lambda r: r.judge(frame.pixels), timeout_s))
 
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
-        return self._judge(lambda resident: resident.judge_file(path), timeout_s)
+        return self._ask(lambda owner: owner.call(lambda r: r.judge_file(path), timeout_s))
 
     def infer_picture(self, picture: FrameAddress, patience_s: float) -> Inference | None:
-        return self._with_loaded(
+        return self._ask(
             lambda owner: owner.call_briefly(lambda r: r.judge(picture.pixels), patience_s)
         )
 
     def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
         """There is no cage: this very process decodes."""
-        pixels = self._with_loaded(lambda owner: owner.call(lambda r: r.decode(path), timeout_s))
+        pixels = self._ask(lambda owner: owner.call(lambda r: r.decode(path), timeout_s))
         return FrameMemory.holding(pixels)
 
     def promote(self) -> None:
@@ -111,10 +111,7 @@ class ThreadSlot:
     def close(self) -> None:
         self.free()
 
-    def _judge(self, judge: Callable[[Resident], Inference], timeout_s: float) -> Inference:
-        return self._with_loaded(lambda owner: owner.call(judge, timeout_s))
-
-    def _with_loaded(self, ask: Callable[[_Owner], _R]) -> _R:
+    def _ask(self, ask: Callable[[_Owner], _R]) -> _R:
         owner = self._owner
         if owner is None or self._loaded is None:
             raise SlotLost(f"Slot {self.name} is empty.")
