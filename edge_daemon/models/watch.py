@@ -82,7 +82,7 @@ class StoreWatch:
                 return last
             self._on_change(offer)
         except Exception as error:
-            _log.error("store_look_failed", error=str(error))
+            _log.error("store_look_failed", error=str(error), exc_info=error)
             return last
         return offer
 

@@ -135,13 +135,14 @@ class WorkerProcess:
         cls, spec: WorkerSpec, make: Callable[[socket.socket, str], Process]
     ) -> WorkerProcess:
         try:
-            # Each its own: what one worker writes there no other may trust, or even see.
-            scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)
-            ours, theirs = wire.pair()
-            with ExitStack() as undo, theirs:
+            with ExitStack() as undo:
+                # Each its own: what one worker writes there no other may trust, or even see.
+                scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)
                 undo.callback(clear, scratch)
+                ours, theirs = wire.pair()
                 undo.callback(ours.close)
-                process = make(theirs, scratch)
+                with theirs:
+                    process = make(theirs, scratch)
                 undo.pop_all()
         except (OSError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or type(error).__name__

@@ -35,15 +35,17 @@ class Scratch:
         parent = parent or tempfile.gettempdir()
         sweep(parent)
         made = tempfile.mkdtemp(prefix="edge-daemon-", dir=parent)
-        self._lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+        self._lock: int | None = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.path = os.path.join(parent, _PREFIX + secrets.token_hex(6))
         os.rename(made, self.path)  # nobody sweeps it before it is locked
 
     def close(self) -> None:
-        clear(self.path)
-        with suppress(OSError):  # closed before
-            os.close(self._lock)
+        """A second call does nothing: the descriptor's number may be another file's by then."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            clear(self.path)
+            os.close(lock)
 
     def __enter__(self) -> str:
         return self.path
