@@ -16,12 +16,7 @@ TOLD_AGAIN_S = 60.0
 
 
 class CopiedPictures:
-    """Looks once a second.
-
-    Args:
-        copies: what copies.
-        pictures: the folder, whose quota may take a picture that still waits.
-    """
+    """Looks once a second. The quota of `pictures` may take a picture that still waits."""
 
     def __init__(
         self,

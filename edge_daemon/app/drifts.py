@@ -54,7 +54,6 @@ class Drifts:
     """`judged` is called on the publisher's thread, `told` on that of the parts.
 
     Args:
-        settings: what is watched.
         by: what a part is; None where none are counted.
         measures: of the newest picture.
         folder: where what was learnt is kept.

@@ -54,9 +54,6 @@ class Monitor:
     """Looks on a thread of its own.
 
     Args:
-        sources: what is looked at.
-        ledger: has the latency of each second.
-        metrics: what a scrape reads.
         watches: looked at each second, before its status is made.
         readers: told each second's status, in this order.
     """

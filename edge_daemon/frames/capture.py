@@ -153,9 +153,6 @@ class Capture:
 
     Args:
         make_camera: a camera that is not connected yet; called for each try, in the reading thread.
-        ring: where the frames go.
-        now: both clocks.
-        patience: the limits.
         picture: what a picture must show to be evidence; None: they are not measured.
     """
 

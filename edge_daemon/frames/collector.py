@@ -104,7 +104,6 @@ class Collector:
 
     Args:
         ring: holds frames until they are encoded.
-        folder: where they go.
         prepare: what is made of a frame: `as_jpeg`, mostly.
         room: frames that may wait or be written at a time.
         wants: which frames are kept; asked by the lane.

@@ -69,9 +69,7 @@ class WorkerSpec:
         readable: folders that the caged worker may read beside its libraries: the private copies'.
             They must be there when it starts, and must not be made anew while it lives.
         scratch: where its own scratch folder is made; None: where the box keeps such things.
-        memory_bytes: how much it may grow from where it is warm; 0: half of the box's memory.
-        large_files: whether it may write files of gigabytes, as a worker that makes engines must.
-        landlock: the newest ABI of Landlock to use; None: the kernel's own.
+        memory_bytes, large_files, landlock: as in `Cage`.
     """
 
     engine: str

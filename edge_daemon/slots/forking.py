@@ -134,12 +134,8 @@ class _Running:
 
 
 class ForkServer:
-    """Keeps a server of one kind of worker running, from `start` to `close`.
-
-    Args:
-        launch: starts its process.
-        folder: where it gets a folder of its own to write to.
-    """
+    """Keeps a server of one kind of worker running, from `start` to `close`; it gets a folder of
+    its own in `folder`."""
 
     def __init__(self, launch: Launch, folder: str) -> None:
         self._launch = launch

@@ -31,13 +31,8 @@ _R = TypeVar("_R")
 
 
 class ProcessSlot:
-    """Implements `Slot` with a worker.
-
-    Args:
-        name: `A`, `B`, …
-        spares: where workers come from; several slots share one pool, and its owner closes it
-            after them.
-    """
+    """Implements `Slot` with a worker. Several slots share one pool, whose owner closes it after
+    them."""
 
     def __init__(self, name: str, spares: SparePool) -> None:
         self.name = name

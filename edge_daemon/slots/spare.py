@@ -35,8 +35,6 @@ class SparePool:
     """Keeps `standing` warm workers, and starts one on demand when none stands by.
 
     Args:
-        spec: what kind of worker.
-        start: how it begins.
         standing: how many to keep (spare hot or warm: 1, off: 0).
         settle_s: seconds without a load or a gate before a new spare is spawned.
         start_timeout_s: limit for a worker to become ready.

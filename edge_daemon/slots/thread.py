@@ -32,13 +32,8 @@ _R = TypeVar("_R")
 
 
 class ThreadSlot:
-    """Implements `Slot` with a thread of this process.
-
-    Args:
-        name: `A`, `B`, …
-        engine: `module:factory` of the engine.
-        options: the factory's arguments.
-    """
+    """Implements `Slot` with a thread of this process; `engine` is `module:factory`, `options` are
+    the factory's arguments."""
 
     def __init__(self, name: str, engine: str, options: Mapping[str, object] | None = None) -> None:
         self.name = name
