@@ -144,7 +144,8 @@ class ForkServer:
         self._asking = threading.Lock()
         self._running: _Running | None = None
         self._starting: subprocess.Popen[bytes] | None = None
-        self._why = ""  # nothing can be forked at the moment
+        self.trouble = ""
+        """Why nothing can be forked now; "" if it can, or soon may."""
         self._failures = 0  # starts in a row that came to nothing
         self._barren = 0  # servers in a row that were lost before they forked a worker
         self._closed = False
@@ -167,11 +168,6 @@ class ForkServer:
     def is_ready(self) -> bool:
         """Whether a worker can be forked at once."""
         return self._running is not None
-
-    @property
-    def trouble(self) -> str:
-        """Why nothing can be forked now; "" if it can, or soon may."""
-        return self._why
 
     def fork(self, cage: str, environment: Mapping[str, str], end: int) -> ForkedProcess:
         """A new worker that holds the descriptor `end`; raises NoFork.
@@ -212,10 +208,10 @@ class ForkServer:
     def _await_ready(self) -> _Running:
         with self._changed:
             self._changed.wait_for(
-                lambda: self._running is not None or self._why or self._closed, START_S
+                lambda: self._running is not None or self.trouble or self._closed, START_S
             )
             if self._running is None:
-                raise NoFork(self._why or "no fork server is ready")
+                raise NoFork(self.trouble or "no fork server is ready")
             return self._running
 
     def _ask(self, running: _Running, order: bytes, end: int) -> ForkedProcess:
@@ -298,7 +294,7 @@ class ForkServer:
         running = _Running(process, ours, _Reaper(process))
         with self._changed:
             self._running, self._starting = running, None
-            self._why, self._failures = "", 0
+            self.trouble, self._failures = "", 0
             self._changed.notify_all()
         return running
 
@@ -318,7 +314,7 @@ class ForkServer:
         with self._changed:
             if self._closed:
                 return
-            self._why = why
+            self.trouble = why
             self._failures += 1
             self._changed.notify_all()
         retry_s = None if final else _pause_s(self._failures)
