@@ -139,9 +139,10 @@ class DataPlane:
     def _build_arms(self, boot: str, room: int) -> Arms:
         """Whose verdict counts while a candidate is tried; parts of several frames know theirs."""
         parts = self.parts
-        assigned_of = None
+        assigned_of: Callable[[int], Assigned | None] | None = None
         if parts is not None and parts.rules.by is not By.FRAME:
-            assigned_of = parts.assigned_of if parts.rules.by is By.TRIGGER else _unknown
+            # Where several parts are in view, a frame is of no arm, and each part of its own.
+            assigned_of = parts.assigned_of if parts.rules.by is By.TRIGGER else lambda _: None
         if parts is not None:
             self.active_slot.on_split = parts.split
         return Arms(self.active_slot, boot, self._candidate_lost, assigned_of, room=room)
@@ -248,11 +249,6 @@ class DataPlane:
 
     def _run_lane(self) -> None:
         self.failure = end_of(self._lane.run, _log, "lane_failed")
-
-
-def _unknown(frame: int) -> Assigned | None:  # noqa: ARG001 - the protocol gives it
-    """Several parts are in view: a frame is of no arm, and each part of its own."""
-    return None
 
 
 def _part_pictures(resources: Resources) -> PartPictures | None:

@@ -101,25 +101,15 @@ class FramedCamera:
         self._settings = settings
         self._framing: Framing
         self._picture: Pixels
-
-    @property
-    def fps(self) -> float | None:
-        return self._camera.fps
-
-    @property
-    def damage(self) -> str | None:
-        return self._camera.damage
-
-    @property
-    def exposed_at(self) -> float | None:
-        return self._camera.exposed_at
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        return self._camera.remarks
+        self.fps: float | None = None
+        self.remarks: tuple[str, ...] = ()
+        self.damage: str | None = None
+        self.exposed_at: float | None = None
 
     def open(self) -> FrameShape:
-        return self._expect(self._camera.open())
+        source = self._camera.open()
+        self.fps, self.remarks = self._camera.fps, self._camera.remarks
+        return self._expect(source)
 
     def _expect(self, source: FrameShape) -> FrameShape:
         self._framing = Framing(self._settings, source)
@@ -130,6 +120,7 @@ class FramedCamera:
         picture = self._camera.read_into(self._picture)
         if picture is None:
             return None
+        self.damage, self.exposed_at = self._camera.damage, self._camera.exposed_at
         if picture is not self._picture:
             self._expect(FrameShape(picture.shape[0], picture.shape[1]))
         shape = self._framing.shape
