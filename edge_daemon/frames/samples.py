@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 
 import numpy as np
 
@@ -53,8 +53,9 @@ class Sampler:
         """A frame, from the lane."""
         with self._taken:
             if self._wanted:
-                self._sample, self._wanted = Sample(self._copy(pixels), judged), False
-                self._taken.notify_all()
+                with suppress(OSError):  # no memory now: the next frame may do
+                    self._sample, self._wanted = Sample(self._copy(pixels), judged), False
+                    self._taken.notify_all()
 
     def look_up(self) -> None:
         """The line waits, from the lane."""
@@ -77,6 +78,7 @@ class Sampler:
         if self._memory is None or self._memory.shape != shape:
             if self._memory is not None:
                 self._memory.close()
+                self._memory = None
             self._memory = FrameMemory.allocate(shape, 1)
         return self._memory
 
@@ -103,7 +105,6 @@ class Samples:
         pixels = captured.address.pixels
         self.shape = FrameShape(*pixels.shape[:2])
         for sampler in self._wanting:
-            self.forget(sampler)
             sampler.take(judged, pixels)
 
     def none_comes(self) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
+from edge_daemon.errors import BundleError, SlotLost
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder, Slot
@@ -133,12 +134,10 @@ class StandbySlot:
             if order is None or self._twin is not None:
                 return True
             coming = self._coming = self._make()
-        failure: EdgeDaemonError | None = None
-        try:
+        with contained() as attempt:
             coming.load(order, LOAD_TIMEOUT_S)
             self._warm(coming)
-        except EdgeDaemonError as error:
-            failure = error
+        failure = attempt.fault
         with self._lock:
             is_wanted = self._coming is coming
             if is_wanted:
@@ -147,7 +146,7 @@ class StandbySlot:
         if failure or not is_wanted:
             coming.free()
         if failure and is_wanted:
-            _log.warning("twin_failed", slot=self.name, error=failure.message)
+            _log.warning("twin_failed", slot=self.name, error=str(failure))
         return not (failure and is_wanted)
 
     def part(self) -> None:
