@@ -172,7 +172,7 @@ class AvCamera:
                 return
             number = self._decoding.send(is_key=packet.is_keyframe)
             packet.opaque = number
-            if packet.is_corrupt or any(_is_lossy(text) for _, _, text in carried):
+            if packet.is_corrupt or any(word in text for _, _, text in carried for word in _LOSSY):
                 self._decoding.complain(number, "data was lost on its way")
             with av.logging.Capture() as said:
                 try:
@@ -185,12 +185,9 @@ class AvCamera:
                 self._decoding.complain(number, words)
             if frames:
                 shown_at = time.monotonic()
-            elif not self._is_file and self._is_late(shown_at):
+            elif not self._is_file and time.monotonic() - shown_at >= self._settings.read_timeout_s:
                 return
             yield from frames
-
-    def _is_late(self, since: float) -> bool:
-        return time.monotonic() - since >= self._settings.read_timeout_s
 
     def _judge(self, frame: VideoFrame) -> str | None:
         number = frame.opaque
@@ -233,11 +230,6 @@ def _harms(level: int, text: str) -> bool:
     if any(word in text for word in _HARMLESS):
         return False
     return level <= av.logging.ERROR or any(word in text for word in _HARMFUL)
-
-
-def _is_lossy(text: str) -> bool:
-    """Whether a line of the demuxer's log says that data is missing before this packet."""
-    return any(word in text for word in _LOSSY)
 
 
 def _options(settings: CameraSettings) -> dict[str, str]:

@@ -215,15 +215,16 @@ class PartPictures:
             self._folder.mkdir(parents=True, exist_ok=True)
             index = PictureIndex(self._folder)
             self._clear()
-            there = {str(path.relative_to(self._folder)) for path in self._pictures()}
+            there = {
+                str(path.relative_to(self._folder))
+                for path in self._folder.glob("*/*/*.jpg")
+                if _OURS.fullmatch(path.name)
+            }
             known = index.paths()
             index.forget(known - there)
             index.add(*(found for path in sorted(there - known) for found in self._read(path)))
             self._index = index
         return self._index
-
-    def _pictures(self) -> Iterator[Path]:
-        return (path for path in self._folder.glob("*/*/*.jpg") if _OURS.fullmatch(path.name))
 
     def _clear(self) -> None:
         """What an earlier life did not finish: a JSON without its picture, half a file."""

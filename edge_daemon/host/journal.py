@@ -136,7 +136,8 @@ class Journal:
                 if entry.lineage is not None:
                     journal_lineage.write(self._run, entry.lineage)
                 head = self._trail.write(entry.audit)
-                newest_utc = self._write_newest(_times(entry))
+                times = *(row.utc for row in entry.audit), *(r.received_utc for r in entry.accepted)
+                newest_utc = self._write_newest(times)
             self._requests.written(answered)
             self._outbox.written(held)
             self._trail.written(head)
@@ -350,8 +351,3 @@ class Journal:
             insert(self._run, "receipts", row, conflict=later)
         if receipts:
             keep_newest(self._run, "receipts", RECEIPT_LIMIT)
-
-
-def _times(entry: Entry) -> tuple[float, ...]:
-    """When this was recorded, by the clock of then."""
-    return (*(row.utc for row in entry.audit), *(row.received_utc for row in entry.accepted))

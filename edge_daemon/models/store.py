@@ -103,7 +103,8 @@ class Store:
         """Look at every folder of the store; unchanged ones are not read again."""
         found: list[StoredBundle] = []
         problems: list[Problem] = []
-        folders = frozenset(self._folders())
+        names = visible_folders(self.root)
+        folders = frozenset(folder for name in names for folder in visible_folders(name))
         for folder in sorted(folders):
             look = self._look(folder)
             if isinstance(look, BundleError):
@@ -234,10 +235,6 @@ class Store:
             hint=f"{offered} Add it with 'edge-daemon models add'.".strip(),
             code=Code.UNKNOWN_MODEL,
         )
-
-    def _folders(self) -> Iterator[Path]:
-        for name in visible_folders(self.root):
-            yield from visible_folders(name)
 
     def _trouble(self) -> str:
         """Why there is no bundle: an unmounted volume leaves nothing, or an empty folder."""

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
-from edge_daemon.host.memory import FrameMemory, FrameShape, Pixels
+from edge_daemon.host.memory import FrameMemory, FrameShape
 from edge_daemon.slots import wire
 from edge_daemon.slots.kernel import Priority
 from edge_daemon.slots.resident import Resident
@@ -44,7 +44,8 @@ class Service:
 
     def _answer(self, request: wire.Request, fds: list[int]) -> wire.Reply | None:
         if isinstance(request, wire.InferPlace):
-            return wire.Inferred.of(self._resident.judge(self._pixels(request)))
+            pixels = self._memories[request.memory].pixels(request.place)
+            return wire.Inferred.of(self._resident.judge(pixels))
         if isinstance(request, wire.InferFile):
             return wire.Inferred.of(self._resident.judge_file(Path(request.path)))
         if isinstance(request, wire.Decode):
@@ -61,9 +62,6 @@ class Service:
         else:
             self._priority.restore()
         return None
-
-    def _pixels(self, request: wire.InferPlace) -> Pixels:
-        return self._memories[request.memory].pixels(request.place)
 
     def _decode(self, path: Path, fd: int) -> wire.Decoded:
         with os.fdopen(fd, "rb"):  # closed whatever becomes of the picture
