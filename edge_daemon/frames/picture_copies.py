@@ -163,16 +163,20 @@ class PictureCopies:
                 tried.add(row.path)
                 self._busy_since = time.monotonic()
                 try:
-                    self._copy(row)
+                    was_there = self._copy(row)
                 except (OSError, BoxError) as error:
                     fault = error
                     if self._refused(row):
                         raise
                 else:
-                    self._taken(index, row)
+                    index.mark_copied(row)
+                    if was_there:
+                        self._taken(index, row)
             self._count(index)
         if fault is not None:
             raise fault
+        self._blame = Blame()  # nothing waits: what was refused is copied, or has gone
+        self._refusals.clear()
 
     def _settled(self, index: PictureIndex, tried: set[str]) -> list[PictureRow]:
         now = self._utc()
@@ -183,17 +187,18 @@ class PictureCopies:
         ]
         return sorted(rows, key=lambda row: self._blame.tries.get(row.path, -1))
 
-    def _copy(self, row: PictureRow) -> None:
-        """Its files, the picture last; one that has gone meanwhile is no fault."""
+    def _copy(self, row: PictureRow) -> bool:
+        """Its files, the picture last; False for one that has gone meanwhile, which is no fault."""
         source = self._folder / row.path
         drawn = drawn_of(source)
         beside = (source.with_suffix(".json"), *([drawn] if drawn.exists() else []))
         try:
             files = {path: path.read_bytes() for path in (*beside, source)}
         except FileNotFoundError:
-            return
+            return False
         for path, content in files.items():
             self._place.put(str(path.relative_to(self._folder)), content)
+        return True
 
     def _refused(self, row: PictureRow) -> bool:
         self._refusals[row.path] = row
@@ -201,7 +206,6 @@ class PictureCopies:
         return self._blame.refused(row.path)
 
     def _taken(self, index: PictureIndex, row: PictureRow) -> None:
-        index.mark_copied(row)
         self._refusals.pop(row.path, None)
         given_up = self._blame.taken(row.path)
         for path in given_up:
