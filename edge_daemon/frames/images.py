@@ -194,6 +194,8 @@ class Pictures:
             self._due_at = float("-inf")
             self._whole_wanted = True
         picture = self.watch(last, timeout_s)
+        if picture is not None and self._whole_wanted:  # it was in hand already, for a viewer
+            picture = self.watch(picture.serial, timeout_s)
         if picture is None:
             raise CameraError(
                 f"No frame was judged within {timeout_s:g} s, so there is no picture.",
