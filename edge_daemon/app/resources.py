@@ -71,12 +71,11 @@ class Resources:
         """
         folder = settings.state_folder
         started = clock.now()
-        journal = Journal.open(folder)
+        reserve = Reserve(folder)
+        journal = Journal.open(folder, reserve)
         with ExitStack() as undo:
             undo.callback(journal.close)
             aside = (*journal.aside, *_clear_out(folder, settings.scratch_folder))
-            reserve = Reserve(folder)
-            reserve.give_up()
             _empty(settings.scratch_folder)
             models = settings.models
             trust = Trust(models.trust.public_keys, models.trust.required, models.revoked)

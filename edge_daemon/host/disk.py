@@ -155,22 +155,22 @@ class FolderLock:
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)
             if os.path.lexists(path) and not path.is_file():
                 self.aside = (set_aside(path, "was no file"),)
-            self._file = open(path, "a+", encoding="ascii", errors="replace")  # noqa: SIM115 - held until close
+            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - held until close
         except OSError as error:
             raise unusable(path, error) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.seek(0)
-            holder = self._file.read(20).strip() or "unknown"
+            holder = (self._file.read(20) or b"").decode("ascii", "replace").strip() or "unknown"
             self._file.close()
             raise StateError(
                 f"{folder} is in use by another daemon (process {holder}).",
                 hint="Stop that one first, or give this device a name or state_dir of its own.",
             ) from None
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+        with suppress(OSError):  # a full disk: whoever comes second is not told who was first
+            self._file.truncate(0)
+            self._file.write(b"%d\n" % os.getpid())
 
     def release(self) -> None:
         """Release the folder. Never raises."""

@@ -30,7 +30,7 @@ from edge_daemon.host import (
     journal_rollouts,
 )
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
-from edge_daemon.host.disk import FolderLock, SetAside
+from edge_daemon.host.disk import FolderLock, Reserve, SetAside
 from edge_daemon.host.journal_audit import Trail
 from edge_daemon.host.journal_file import (
     ANCHOR_FILE,
@@ -71,11 +71,16 @@ class Journal:
     """
 
     @classmethod
-    def open(cls, folder: Path) -> Journal:
-        """Lock the folder and open its journal, upgrading or setting aside what is there."""
+    def open(cls, folder: Path, reserve: Reserve | None = None) -> Journal:
+        """Lock the folder and open its journal, upgrading or setting aside what is there.
+
+        `reserve`: given up first, so that this can be done on a full disk.
+        """
         lock = FolderLock(folder)
         with ExitStack() as undo, clearly(folder / FILE):
             undo.callback(lock.release)
+            if reserve is not None:
+                reserve.give_up()
             aside = (*lock.aside, *set_aside_beside(folder))
             connection, recovered = open_database(folder)
             journal = cls(folder, lock, connection, recovered)
