@@ -70,7 +70,6 @@ class Campaigns:
             self._freshness.told(Refreshed(word.why, word.is_refusal, word.where))
 
     def came(self, incoming: Incoming) -> None:
-        """A message of a campaign."""
         if self._follower is None or self._courier is None:
             incoming.done()
         elif is_peer_topic(incoming.topic):
@@ -97,7 +96,6 @@ class Campaigns:
             self._freshness.stop()
 
     def hear(self, status: Status) -> None:
-        """Each second's status."""
         if self._courier is not None:
             self._courier.hear(status)
 

@@ -33,12 +33,12 @@ from edge_daemon.core.parts.values import By
 from edge_daemon.core.values import Instant
 from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import StateError
-from edge_daemon.frames.collector import Places
+from edge_daemon.frames.ring import Ring
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.host.picture_index import picture_of_part
 
 
-def line_collector(resources: Resources, places: Places, by: By, room: int) -> LineCollector | None:
+def line_collector(resources: Resources, ring: Ring, by: By, room: int) -> LineCollector | None:
     """What collects, by the settings; None where nothing is collected."""
     settings = resources.settings.collect
     if settings is None:
@@ -61,7 +61,7 @@ def line_collector(resources: Resources, places: Places, by: By, room: int) -> L
     if kept is not None and Why.OVERRULED in wanted:
         store.borrow = partial(borrowed, kept.folder, wanted[Why.OVERRULED])
     wish = CollectionRules(wanted, f".{settings.format}", settings.hidden)
-    return LineCollector(places, store, wish, resources.boot, by, room)
+    return LineCollector(ring, store, wish, resources.boot, by, room)
 
 
 def pusher(resources: Resources) -> Push | None:
@@ -131,7 +131,6 @@ class CollectedPictures:
         self._seen = dict(self._store.kept_by)
 
     def look(self, now: Instant) -> None:
-        """Count and report what is new."""
         self._kept.look(now)
         self._collecting.drifts = self.alarm()
         for why, count in dict(self._store.kept_by).items():

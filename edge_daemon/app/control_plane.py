@@ -18,7 +18,7 @@ from edge_daemon.app.build_loader import build_loader
 from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.app.load_state import load_state
 from edge_daemon.app.reload import TRUST, Changes, digest
-from edge_daemon.app.resources import Resources
+from edge_daemon.app.resources import SOCKET, Resources
 from edge_daemon.app.shadowed import shadowed
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
@@ -46,10 +46,7 @@ from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.request_intake import RequestIntake
 from edge_daemon.control.rollout_evaluator import RolloutEvaluator
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollout_tools import (
-    EvaluatorTools,
-    PairRetention,
-)
+from edge_daemon.control.rollout_tools import EvaluatorTools, PairRetention
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.store_scan import Newcomers, StoreScan
 from edge_daemon.control.trigger_handler import TriggerHandler
@@ -99,7 +96,7 @@ class ControlPlane:
         self.mailbox = mailbox
         self.session = session
         self._topics = Topics(resources.settings.root)
-        self._outbox = Outbox(resources.journal, session)
+        self.outbox = Outbox(resources.journal, session)
         self.webhooks = make_webhooks(resources)
         readers = tuple(compile_source(source) for source in resources.settings.orders)
         self._intake = OrderIntake(readers, frames.line, mailbox.put)
@@ -134,7 +131,6 @@ class ControlPlane:
         return None
 
     def _build_driver(self, readers: Sequence[OrderReader]) -> None:
-        """Receipts, recorder, reporter, orders, driver."""
         resources, frames, settings = self._resources, self._frames, self._resources.settings
         loader = self._loader
         receipts = Receipts(
@@ -190,7 +186,7 @@ class ControlPlane:
             self.session,
             resources.metrics,
             resources.boot,
-            self._outbox.wake,
+            self.outbox.wake,
             keep.days * 86_400.0,
             self._overruled,
         )
@@ -233,7 +229,7 @@ class ControlPlane:
     def _build_socket(self) -> LocalSocket:
         resources, reporter = self._resources, self.reporter
         return LocalSocket(
-            _runtime_folder(resources.settings) / "control.sock",
+            _runtime_folder(resources.settings) / SOCKET,
             self.take_request,
             lambda: reporter.model_state,
             resources.clock,
@@ -305,8 +301,8 @@ class ControlPlane:
             Handlers(self.take_request, self._told_by_others, self._online, self.hear)
         )
         closing.callback(self.session.stop)
-        self._outbox.start()
-        closing.callback(self._outbox.stop)
+        self.outbox.start()
+        closing.callback(self.outbox.stop)
         self.webhooks.start()
         closing.callback(self.webhooks.stop)
         self._socket.start()
@@ -340,12 +336,8 @@ class ControlPlane:
         else:
             self.mailbox.put_request(verb, incoming)
 
-    def wake_outbox(self) -> None:
-        """There is something to send; from any thread."""
-        self._outbox.wake()
-
     def _wake(self) -> None:
-        self._outbox.wake()
+        self.outbox.wake()
         self.webhooks.wake()
 
     def tell_event(self, kind: EventName, message: str) -> None:
@@ -386,7 +378,7 @@ class ControlPlane:
 
     def _online(self) -> None:
         self.reporter.online()
-        self._outbox.wake()
+        self.outbox.wake()
 
 
 def _runtime_folder(settings: Settings) -> Path:

@@ -16,12 +16,7 @@ TOLD_AGAIN_S = 60.0
 
 
 class CopiedPictures:
-    """Looks once a second.
-
-    Args:
-        copies: what copies.
-        pictures: the folder, whose quota may take a picture that still waits.
-    """
+    """Looks once a second. The quota of `pictures` may take a picture that still waits."""
 
     def __init__(
         self,
@@ -38,7 +33,6 @@ class CopiedPictures:
         self._failing_told_at = self._given_up_told_at = float("-inf")
 
     def look(self, now: Instant) -> None:
-        """Count and tell what is new."""
         tally, gone = self._copies.tally, self._pictures.never_copied
         seen, self._seen = self._seen, tally
         given_up = tally.given_up + gone

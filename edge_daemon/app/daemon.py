@@ -8,48 +8,47 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from random import Random
 
 import structlog
 
 from edge_daemon import __version__
-from edge_daemon.app.audit_anchors import AuditAnchors
 from edge_daemon.app.bundle_sources import BundleSources
-from edge_daemon.app.camera_news import CameraNews
 from edge_daemon.app.campaigns import Campaigns, filters_of
 from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_plane import ControlPlane
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.data_plane import DataPlane
-from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.fleet_report import FleetReports
-from edge_daemon.app.housekeeping import DiskWatch, Summary
+from edge_daemon.app.housekeeping import AuditAnchors, DiskWatch, Summary
 from edge_daemon.app.judged_models import JudgedModels
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.page import Page
 from edge_daemon.app.page_server import PageServer
 from edge_daemon.app.part_results import PartResults, part_line
 from edge_daemon.app.parts_view import PartsView
-from edge_daemon.app.picture_losses import DISPUTED, PICTURES, PictureLosses
+from edge_daemon.app.picture_losses import DISPUTED, NG_IMAGES, PICTURES, PictureLosses, Wording
 from edge_daemon.app.probe import Probe
 from edge_daemon.app.rejects import Rejects
 from edge_daemon.app.reload import SettingsFile, compare, merge
-from edge_daemon.app.reports import Reports
+from edge_daemon.app.reports import CameraNews, Reports
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.results import Results
 from edge_daemon.app.rollout_view import RolloutView
 from edge_daemon.app.service_manager import ServiceManager
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.status import Status
-from edge_daemon.app.status_source import Parts, StatusSource, Watches
+from edge_daemon.app.status_source import StatusSource, Watches
 from edge_daemon.config import Settings
+from edge_daemon.control.desired_state import DesiredContext, DesiredState
 from edge_daemon.control.mailbox import Mailbox
 from edge_daemon.core.values import BundleRef, Reason
 from edge_daemon.errors import EdgeDaemonError
+from edge_daemon.frames.collector import Collector
 from edge_daemon.host import logs
 from edge_daemon.host.certificates import Certificates
 from edge_daemon.host.clock import Clock, SystemClock
@@ -125,7 +124,7 @@ class Daemon:
         control = self.control
         self._part_results = PartResults(
             resources,
-            control.wake_outbox,
+            control.outbox.wake,
             lambda: control.driver.state,
             control.reporter.counts,
             self.frames.part_pictures,
@@ -153,42 +152,18 @@ class Daemon:
         return drifts
 
     def _build_monitor(self) -> None:
-        """The monitor, what it watches, and its readers."""
         resources, frames, control = self.resources, self.frames, self.control
-        tls, collector = resources.settings.mqtt.tls, frames.collector
-        put, archiver = control.mailbox.put, frames.archiver
-        self._desired = DesiredSource(resources, control)
+        self._desired = self._desired_state()
         self._campaigns = Campaigns(resources, control, frames.line)
-        self._sources = BundleSources(resources, put, control.lineage)
+        self._sources = BundleSources(resources, control.mailbox.put, control.lineage)
         self._judged = JudgedModels(
             resources, frames.ledger.totals, lambda: control.driver.state.active_bundle
         )
         self.probe = Probe(frames.active_slot, resources.clock)
-        watches = Watches(
-            self.probe,
-            Failures(
-                lambda: frames.ledger.reasons().get(Reason.INFERENCE_FAILED, 0),
-                lambda: frames.line.failure,
-                control.tell_event,
-            ),
-            PictureLosses(collector, put, resources.metrics) if collector else None,
-            PictureLosses(archiver, put, resources.metrics, PICTURES) if archiver else None,
-            Certificates(tls.certificate, tls.ca) if tls else Certificates(),
-            self._copied_pictures(),
-            self._sources,
-            self._kept_disputes(),
-            self._collected_pictures(),
-            self._drifts,
-            self._campaigns,
-        )
+        watches = self._build_watches()
         self._notifier = Notifier.from_environ(os.environ)
         self.monitor = Monitor(
-            StatusSource(
-                Parts(resources, frames, control, self._results),
-                watches,
-                self._desired,
-                self._settings_file,
-            ),
+            StatusSource(resources, frames, control, self._results, watches),
             frames.ledger,
             resources.metrics,
             watches=watches.each,
@@ -212,16 +187,64 @@ class Daemon:
             page, self.monitor, frames.pictures, control.take_request, control.preview
         )
 
-    def _kept_disputes(self) -> PictureLosses | None:
-        disputes, put = self.frames.disputes, self.control.mailbox.put
-        if disputes is None:
+    def _build_watches(self) -> Watches:
+        frames, control, metrics = self.frames, self.control, self.resources.metrics
+        tls = self.resources.settings.mqtt.tls
+
+        def losses(collector: Collector | None, wording: Wording) -> PictureLosses | None:
+            put = control.mailbox.put
+            return PictureLosses(collector, put, metrics, wording) if collector else None
+
+        kept: tuple[PictureLosses | CollectedPictures | None, ...] = (
+            losses(frames.collector, NG_IMAGES),
+            losses(frames.archiver, PICTURES),
+            self._collected_pictures(),
+        )
+        return Watches(
+            self.probe,
+            Failures(
+                lambda: frames.ledger.reasons().get(Reason.INFERENCE_FAILED, 0),
+                lambda: frames.line.failure,
+                control.tell_event,
+            ),
+            Certificates(tls.certificate, tls.ca) if tls else Certificates(),
+            tuple(each for each in kept if each is not None),
+            losses(frames.disputes, DISPUTED),
+            self._copied_pictures(),
+            self._sources,
+            self._drifts,
+            self._campaigns,
+            self._file_remarks,
+        )
+
+    def _file_remarks(self) -> Sequence[str]:
+        """What is to be said of the files that are read: desired state, settings, state."""
+        desired = self._desired.remarks() if self._desired is not None else ()
+        recovery = self.resources.journal.recovered
+        anew = () if recovery is None else (f"{recovery.cause}: the journal begins anew",)
+        aside = map(str, self.resources.aside)
+        return (*desired, *self._settings_file.problems, *anew, *aside)
+
+    def _desired_state(self) -> DesiredState | None:
+        """What a fleet's file asks of this station; None if no file is configured."""
+        resources, control = self.resources, self.control
+        settings = resources.settings
+        if settings.desired is None:
             return None
-        return PictureLosses(disputes, put, self.resources.metrics, DISPUTED)
+        context = DesiredContext(
+            resources.clock,
+            lambda: control.driver.state,
+            resources.journal.find_request,
+            control.mailbox.put_request,
+        )
+        return DesiredState(settings.desired.file, settings.state_folder, context)
 
     def _fleet_report(self) -> tuple[Callable[[Status], None], ...]:
-        if self.resources.settings.fleet is None:
+        fleet = self.resources.settings.fleet
+        if fleet is None:
             return ()
-        return (FleetReports.of(self.resources, self.control.reporter, self._campaigns).hear,)
+        reporter, campaigns = self.control.reporter, self._campaigns
+        return (FleetReports(self.resources, fleet, reporter, campaigns).hear,)
 
     def _collected_pictures(self) -> CollectedPictures | None:
         collecting, drifts = self.frames.collecting, self._drifts
@@ -271,8 +294,10 @@ class Daemon:
         frames.start_camera(self._camera_news)
         closing.callback(frames.stop_camera)
         control.start_edges(closing)
-        self._desired.start()
-        closing.callback(self._desired.stop)
+        if self._desired is not None:
+            self._desired.start()
+            control.mailbox.call(self._desired.begin)
+            closing.callback(self._desired.stop)
         self._campaigns.start()
         closing.callback(self._campaigns.stop)
         self._sources.start()

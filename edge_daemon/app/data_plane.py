@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -16,11 +17,7 @@ from edge_daemon.core.rollout.values import Assigned, Pair
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.annotated import annotated
 from edge_daemon.frames.arms import Arms
-from edge_daemon.frames.camera_state import (
-    CameraListener,
-    CameraState,
-    Patience,
-)
+from edge_daemon.frames.camera_state import CameraListener, CameraState, Patience
 from edge_daemon.frames.capture import Capture
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import DISPUTED, PICTURES, Collector, as_jpeg
@@ -47,6 +44,14 @@ _log = structlog.get_logger(__name__)
 
 DRAIN_S = 3.0
 """How long the lane may take for the frames that are left at a stop."""
+
+
+class _Worker(Protocol):
+    """What works on threads of its own."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class DataPlane:
@@ -84,11 +89,11 @@ class DataPlane:
             else None
         )
         self.part_pictures = _part_pictures(resources)
-        self._archiver = self._archive(resources, room)
+        self.archiver = self._archive(resources, room)
         self.copies = _copies(resources, self.part_pictures)
         self.disputed = _disputed(resources)
-        self.disputes = self._collect_disputes(room)
         by = By.FRAME if parts is None else parts.rules.by
+        self.disputes = self._collect_disputes(by, room)
         self.collecting = line_collector(resources, self.ring, by, room)
         self.push = pusher(resources)
         self.pictures = Pictures(self.ring, view_width=settings.http.view_width)
@@ -104,10 +109,16 @@ class DataPlane:
             parts.rules if parts is not None else None,
             ShadowOutlets(self._paired, arms.lose, self._looked),
         )
+        beside: tuple[_Worker | None, ...] = (
+            *(self.pictures, self.shadow, self.collector, self.archiver, self.disputes),
+            *(self.collecting, self.push, self.copies),
+        )
+        self._beside = [each for each in beside if each is not None]
         self._publisher = Publisher(lambda _: self.shadow.pass_on(), judged)
         if parts is not None:
             parts.on_told = self.shadow.told
-            parts.on_seen = self._seen
+            if self.collecting is not None:
+                parts.on_seen = self.collecting.seen
         outlets = Outlets(self._tell, self._offer, put, self._lost)
         self.line = LiveLine(self.ring, self.ledger, resources.clock, outlets)
         self._lane = Lane(self.ring, self.active_slot, self.line, resources.clock.now, arms=arms)
@@ -128,9 +139,10 @@ class DataPlane:
     def _build_arms(self, boot: str, room: int) -> Arms:
         """Whose verdict counts while a candidate is tried; parts of several frames know theirs."""
         parts = self.parts
-        assigned_of = None
+        assigned_of: Callable[[int], Assigned | None] | None = None
         if parts is not None and parts.rules.by is not By.FRAME:
-            assigned_of = parts.assigned_of if parts.rules.by is By.TRIGGER else _unknown
+            # Where several parts are in view, a frame is of no arm, and each part of its own.
+            assigned_of = parts.assigned_of if parts.rules.by is By.TRIGGER else lambda _: None
         if parts is not None:
             self.active_slot.on_split = parts.split
         return Arms(self.active_slot, boot, self._candidate_lost, assigned_of, room=room)
@@ -145,15 +157,10 @@ class DataPlane:
 
     @property
     def camera(self) -> CameraState:
-        """The camera as it is now."""
         return self._capture.state
 
-    @property
-    def archiver(self) -> Collector | None:
-        """Keeps pictures of parts; None if the settings do not ask for it."""
-        return self._archiver
-
     def _archive(self, resources: Resources, room: int) -> Collector | None:
+        """Keeps pictures of parts; None if the settings do not ask for it."""
         settings = resources.settings.results.pictures
         if self.part_pictures is None or settings is None:
             return None
@@ -164,12 +171,11 @@ class DataPlane:
             self.ring, self.part_pictures, prepare, room=room, wants=wants, events=PICTURES
         )
 
-    def _collect_disputes(self, room: int) -> Collector | None:
+    def _collect_disputes(self, by: By, room: int) -> Collector | None:
         """Keeps pictures of parts on which a candidate disagrees."""
         folder = self.disputed
         if folder is None:
             return None
-        by = self.parts.rules.by if self.parts is not None else By.FRAME
 
         def wants(judged: Judged) -> bool:
             return folder.has_room and is_disputed(judged, by)
@@ -177,15 +183,6 @@ class DataPlane:
         return Collector(
             self.ring, folder, as_jpeg(folder), room=room, wants=wants, events=DISPUTED
         )
-
-    def _offer_disputed(self, judged: Judged, captured: Captured) -> None:
-        if self.disputes is not None:
-            self.disputes.offer(judged, captured)
-
-    @property
-    def _collectors(self) -> tuple[Collector, ...]:
-        kept = (self.collector, self._archiver, self.disputes)
-        return tuple(each for each in kept if each is not None)
 
     def _lost(self, token: int, why: str) -> None:
         self._metrics.slot_restarted("lost")
@@ -199,21 +196,19 @@ class DataPlane:
     def _looked(self, judged: Judged, captured: Captured) -> None:
         if self.collecting is not None:
             self.collecting.looked(judged, captured)
-        self._offer_disputed(judged, captured)
-
-    def _seen(self, frame: int, parts: Sequence[int]) -> None:
-        if self.collecting is not None:
-            self.collecting.seen(frame, parts)
+        if self.disputes is not None:
+            self.disputes.offer(judged, captured)
 
     def _offer(self, judged: Judged, captured: Captured) -> None:
         if self.collecting is not None:
             self.collecting.offer(judged, captured)
         if self.collector is not None:
             self.collector.offer(judged, captured)
-        if self._archiver is not None and self._archiver.offer(judged, captured):
+        if self.archiver is not None and self.archiver.offer(judged, captured):
             assert self.part_pictures is not None
             self.part_pictures.expect(judged)
-        self._offer_disputed(judged, captured)
+        if self.disputes is not None:
+            self.disputes.offer(judged, captured)
         self.pictures.offer(judged, captured)
         # The last: it may take the lane's own lease of the pixels.
         self.shadow.offer(judged, captured, is_gap=self.ring.depth == 0)
@@ -225,26 +220,15 @@ class DataPlane:
     # ------------------------------------------------------------------ running
 
     def start_lane(self) -> None:
-        """Judge frames from here on."""
-        self.pictures.start()
-        self.shadow.start()
-        for collector in self._collectors:
-            collector.start()
-        if self.collecting is not None:
-            self.collecting.start()
-        if self.push is not None:
-            self.push.start()
-        if self.copies is not None:
-            self.copies.start()
+        for worker in self._beside:
+            worker.start()
         self._publisher.start()
         self._lane_thread.start()
 
     def start_camera(self, listener: CameraListener) -> None:
-        """Capture frames from here on."""
         self._capture.start(listener)
 
     def stop_camera(self) -> None:
-        """Capture no more frames."""
         self._capture.stop()
         self.ring.close()
 
@@ -260,24 +244,11 @@ class DataPlane:
 
     def close(self) -> None:
         """End the pictures, after the last verdict was told."""
-        self.pictures.stop()
-        self.shadow.stop()
-        for collector in self._collectors:
-            collector.stop()
-        if self.collecting is not None:
-            self.collecting.stop()
-        if self.push is not None:
-            self.push.stop()
-        if self.copies is not None:
-            self.copies.stop()
+        for worker in self._beside:
+            worker.stop()
 
     def _run_lane(self) -> None:
         self.failure = end_of(self._lane.run, _log, "lane_failed")
-
-
-def _unknown(frame: int) -> Assigned | None:  # noqa: ARG001 - the protocol gives it
-    """Several parts are in view: a frame is of no arm, and each part of its own."""
-    return None
 
 
 def _part_pictures(resources: Resources) -> PartPictures | None:

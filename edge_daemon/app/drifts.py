@@ -54,7 +54,6 @@ class Drifts:
     """`judged` is called on the publisher's thread, `told` on that of the parts.
 
     Args:
-        settings: what is watched.
         by: what a part is; None where none are counted.
         measures: of the newest picture.
         folder: where what was learnt is kept.
@@ -127,7 +126,7 @@ class Drifts:
             Signal.BRIGHTNESS: None if seen is None else seen.mean,
             Signal.CONTRAST: None if seen is None else seen.contrast,
             Signal.SHARPNESS: None if seen is None else seen.sharpness,
-            Signal.NG: _rejected(verdict),
+            Signal.NG: _REJECTED.get(verdict),
             Signal.CONFIDENCE: surest,
         }
         values = tuple(
@@ -148,7 +147,6 @@ class Drifts:
             self._save()
 
     def turn(self) -> None:
-        """Reckon with all that waits."""
         for _ in range(self._waiting.qsize()):
             unit = self._waiting.get_nowait()
             for signal, value in unit.values:
@@ -200,12 +198,7 @@ class Drifts:
         self._is_dirty = False
 
 
-def _rejected(verdict: Verdict) -> float | None:
-    if verdict is Verdict.NG:
-        return 1.0
-    return 0.0 if verdict is Verdict.OK else None
-
-
+_REJECTED = {Verdict.NG: 1.0, Verdict.OK: 0.0}
 _WORDS = {
     Signal.BRIGHTNESS: "pictures are {} than usual",
     Signal.CONTRAST: "pictures have {} contrast than usual",

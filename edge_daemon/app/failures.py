@@ -48,7 +48,6 @@ class Failures:
         """While inferences keep failing; any thread may read it."""
 
     def look(self, now: Instant) -> None:
-        """Count the failures since the last look."""
         count = self._count()
         if count > self._seen:
             self._recent.append((now.at, count - self._seen))

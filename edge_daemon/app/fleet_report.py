@@ -6,41 +6,33 @@ from edge_daemon.app.campaigns import Campaigns
 from edge_daemon.app.problems import problems
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.status import Status
+from edge_daemon.config import FleetSettings
 from edge_daemon.control.reporter import Reporter
 from edge_daemon.fleet.receipts import ReportedReceipts, ShownProof, written
 from edge_daemon.fleet.report import StationIdentity, StationReport, StationSnapshot
 from edge_daemon.host.error_boundary import contained
-from edge_daemon.host.metrics import Metrics
 
 
 class FleetReports:
-    """Told each second's status; says what is news, where `fleet` is set."""
+    """Told each second's status; says what is news."""
 
     def __init__(
-        self, report: StationReport, campaigns: Campaigns, resources: Resources, to: Reporter
+        self, resources: Resources, fleet: FleetSettings, to: Reporter, campaigns: Campaigns
     ) -> None:
-        self._report = report
-        self._campaigns = campaigns
-        self._metrics: Metrics = resources.metrics
-        self._device = resources.settings.device
+        self._device, self._metrics = resources.settings.device, resources.metrics
         self._receipts = ReportedReceipts(resources.journal)
-        self._to = to
+        self._campaigns, self._to = campaigns, to
         self._shown: ShownProof | None = None
-
-    @classmethod
-    def of(cls, resources: Resources, to: Reporter, campaigns: Campaigns) -> FleetReports:
-        """For the station of these settings; `fleet` is set."""
-        settings, boot = resources.settings, resources.boot
-        fleet = settings.fleet
-        assert fleet is not None
-        place = StationIdentity(
-            settings.device, boot, fleet.site, fleet.group, fleet.report_every_s
+        self._report = StationReport(
+            StationIdentity(
+                self._device, resources.boot, fleet.site, fleet.group, fleet.report_every_s
+            ),
+            to.fleet,
+            campaigns.campaign_status,
+            campaigns.fresh_until,
         )
-        report = StationReport(place, to.fleet, campaigns.campaign_status, campaigns.fresh_until)
-        return cls(report, campaigns, resources, to)
 
     def hear(self, status: Status) -> None:
-        """The next second."""
         line, shown = status.line, None
         self._measure(line.now.utc)
         with contained():

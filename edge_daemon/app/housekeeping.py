@@ -1,4 +1,4 @@
-"""What is done every second: retry the disk, log a summary, return free memory to the kernel."""
+"""What is done now and then: retry the disk, log a summary, write the head of the audit trail."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import structlog
 
 from edge_daemon.app.signs_of_life import rounded
 from edge_daemon.app.status import Status
+from edge_daemon.core.values import Instant
 from edge_daemon.errors import StateError
 from edge_daemon.host import allocator
+from edge_daemon.host.audit import Anchor
 from edge_daemon.host.disk import Reserve
 from edge_daemon.host.journal import Journal
 
@@ -19,6 +21,9 @@ SUMMARY_S = 10.0
 """Between two summaries in the log."""
 TELL_AGAIN_S = 60.0
 """Between two lines of the log about messages that were given up."""
+EVERY_S = 60.0
+"""Between two looks at the audit trail."""
+YEAR_S = 365.25 * 86_400.0
 
 
 class DiskWatch:
@@ -31,7 +36,6 @@ class DiskWatch:
         self._told_at = float("-inf")
 
     def hear(self, status: Status) -> None:
-        """The next second."""
         if status.journal.trouble:
             with suppress(StateError):  # it is a problem of health already
                 self._journal.probe()
@@ -50,7 +54,6 @@ class Summary:
         self._told_at = started_at
 
     def hear(self, status: Status) -> None:
-        """The next second."""
         line = status.line
         if line.now.at - self._told_at < SUMMARY_S:
             return
@@ -69,3 +72,30 @@ class Summary:
             **vars(line.totals.counts),
         )
         allocator.give_back()
+
+
+class AuditAnchors:
+    """Writes the head of the audit trail to the log, and deletes rows older than `keep_years`;
+    None keeps every row."""
+
+    def __init__(self, journal: Journal, keep_years: int | None = None) -> None:
+        self._journal = journal
+        self._keep_s = None if keep_years is None else keep_years * YEAR_S
+        self._due_at = float("-inf")
+        self._told = Anchor()
+
+    def hear(self, status: Status) -> None:
+        self.look(status.line.now)
+
+    def look(self, now: Instant) -> None:
+        """Once a minute: log the head if it is new, and delete rows that are too old."""
+        if now.at < self._due_at:
+            return
+        self._due_at = now.at + EVERY_S
+        if self._keep_s is not None:
+            with suppress(StateError):  # it is a problem of health already
+                self._journal.cut_audit(now.utc, self._keep_s)
+        head = self._journal.audit_head()
+        if head != self._told:
+            self._told = head
+            _log.info("audit_head", seq=head.seq, hash=head.hash)

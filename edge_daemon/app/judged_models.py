@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -38,6 +39,7 @@ class JudgedModels:
         self._counted: dict[str, int] = {}  # frames of each bundle that are on record
         self._span: ActiveRow | None = None
         self._saved_at = float("-inf")
+        self._saving = threading.Lock()
 
     def hear(self, status: Status) -> None:
         """The next second; the disk is written once a minute, and when another bundle judges."""
@@ -48,29 +50,30 @@ class JudgedModels:
 
     def save(self) -> None:
         """Write what came since; what the disk refuses is written the next time."""
-        now, active = self._clock.now(), self._active()
-        self._saved_at = now.at
-        frames = {
-            str(ref): sum(tally.verdicts.values())
-            for ref, tally in self._totals().models.items()
-            if ref is not None
-        }
-        more = _grown(self._counted, frames)
-        ended = self._span and replace(
-            self._span, to_utc=now.utc, frames=self._span.frames + more.get(self._span.model, 0)
-        )
-        span = ended
-        if active is None:
-            span = None
-        elif ended is None or ended.model != str(active.ref):
-            begun = more.get(str(active.ref), 0)
-            span = ActiveRow(self._boot, str(active.ref), now.utc, now.utc, begun)
-        rows = tuple(dict.fromkeys(row for row in (ended, span) if row is not None))
-        if not rows and not more:
-            return
-        with suppress(StateError):  # it is a problem of health already
-            self._journal.commit(Entry(lineage=LineageEntry((), rows, more, now.utc)))
-            self._counted, self._span = frames, span
+        with self._saving:  # the monitor's thread does so, and the one that stops the daemon
+            now, active = self._clock.now(), self._active()
+            self._saved_at = now.at
+            frames = {
+                str(ref): sum(tally.verdicts.values())
+                for ref, tally in self._totals().models.items()
+                if ref is not None
+            }
+            more = _grown(self._counted, frames)
+            ended = self._span and replace(
+                self._span, to_utc=now.utc, frames=self._span.frames + more.get(self._span.model, 0)
+            )
+            span = ended
+            if active is None:
+                span = None
+            elif ended is None or ended.model != str(active.ref):
+                begun = more.get(str(active.ref), 0)
+                span = ActiveRow(self._boot, str(active.ref), now.utc, now.utc, begun)
+            rows = tuple(dict.fromkeys(row for row in (ended, span) if row is not None))
+            if not rows and not more:
+                return
+            with suppress(StateError):  # it is a problem of health already
+                self._journal.commit(Entry(lineage=LineageEntry((), rows, more, now.utc)))
+                self._counted, self._span = frames, span
 
 
 def _grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

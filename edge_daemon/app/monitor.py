@@ -6,20 +6,21 @@ Each look makes one `Status`. A scrape and a request of the page each make one o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import structlog
 
-from edge_daemon.app.gauges import set_gauges
 from edge_daemon.app.problems import problems
 from edge_daemon.app.signs_of_life import second, signs_of_life
 from edge_daemon.app.status import LineStatus, Status
+from edge_daemon.core.roles import role
+from edge_daemon.core.state import State
 from edge_daemon.core.values import Instant
-from edge_daemon.frames.ledger import Ledger, Mark
+from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.health import Health, Signs, healthy, ready
-from edge_daemon.host.metrics import Metrics
+from edge_daemon.host.metrics import Metrics, ModelRole
 from edge_daemon.web.history import History
 
 _log = structlog.get_logger(__name__)
@@ -53,9 +54,6 @@ class Monitor:
     """Looks on a thread of its own.
 
     Args:
-        sources: what is looked at.
-        ledger: has the latency of each second.
-        metrics: what a scrape reads.
         watches: looked at each second, before its status is made.
         readers: told each second's status, in this order.
     """
@@ -74,7 +72,7 @@ class Monitor:
         self._watches = watches
         self._readers = readers
         line = sources.line()
-        self._last = line, Signs(line.now.at, is_probed=True)
+        self._last = line, Signs(line.now.at)
         self._scraping = threading.Lock()
         self._stopping = threading.Event()
         self._boundary = ErrorBoundary(_log, "monitor_failed")
@@ -93,11 +91,9 @@ class Monitor:
     # ------------------------------------------------------------------ any thread
 
     def now(self) -> Status:
-        """The station at this moment."""
         return self._sources.status(*self._line_now())
 
     def problems(self) -> tuple[str, ...]:
-        """The current problems, a sentence each."""
         return problems(self.now())
 
     def health(self) -> Health:
@@ -136,11 +132,32 @@ class Monitor:
     def _look(self) -> None:
         before, _ = self._last
         self._last = line, signs = self._line_now()
-        first, last = (Mark.at(each.totals.counts) for each in (before, line))
-        _, latency = self._ledger.between(first, last)
+        latency = self._ledger.latency_between(before.totals.counts, line.totals.counts)
         self.history.add(second(before, line, latency))
         for watch in self._watches:
             watch.look(line.now)
         status = self._sources.status(line, signs)
         for read in self._readers:
             read(status)
+
+
+def set_gauges(metrics: Metrics, status: Status) -> None:
+    """Set every gauge of `/metrics`; counters are counted where things happen."""
+    metrics.camera(status.line.camera_online)
+    metrics.mqtt(status.line.broker_online)
+    metrics.store(not status.store_trouble)
+    metrics.sources(status.sources_up)
+    metrics.outbox(status.journal.waiting)
+    metrics.models(resident(status.line.state))
+    for name, size_bytes in status.box.slot_memory.items():
+        metrics.slot_memory(name, "host", size_bytes)
+    metrics.certificates(status.box.certificates)
+    if status.box.gpu is not None:
+        metrics.gpu(status.box.gpu)
+
+
+def resident(state: State) -> Iterator[ModelRole]:
+    """The content and the role of each slot, for the metrics."""
+    for slot in state.slots:
+        if slot.bundle is not None:
+            yield ModelRole(slot.bundle.ref, slot.bundle.sha256, slot.name, role(state, slot))

@@ -66,7 +66,6 @@ class Page:
         self.timeline = Timeline(resources.journal)
 
     def state(self) -> PageState:
-        """Everything, now."""
         resources, status = self.resources, self._monitor.now()
         settings, state, journal = resources.settings, status.line.state, status.journal
         slots = slot_lines(state, status.stages, status.box.slot_memory)

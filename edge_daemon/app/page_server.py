@@ -24,7 +24,6 @@ class PageServer:
     """The page of one device, where its settings want one.
 
     Args:
-        page: what it shows; `monitor`: its health and metrics; `pictures`: its live picture.
         hand_in: takes a request, by its verb.
         preview: judges so many recent frames anew, by a recipe that is tuned so.
     """

@@ -9,7 +9,7 @@ from itertools import repeat
 
 from edge_daemon.app.resources import Resources
 from edge_daemon.config.parts import PartsSettings
-from edge_daemon.core.parts.counts import Counter, Counts
+from edge_daemon.core.parts.counts import Counter
 from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.core.rollout.audit import sampled
 from edge_daemon.core.state import State
@@ -60,12 +60,9 @@ class PartResults:
     ) -> None:
         settings = resources.settings.parts or PartsSettings()
         self._keep, self._audit = settings.keep, settings.audit
-        self._journal, self._metrics, self._clock = (
-            resources.journal,
-            resources.metrics,
-            resources.clock,
-        )
-        self._boot, self._topic = resources.boot, Topics(resources.settings.root).part
+        self._journal, self._metrics = resources.journal, resources.metrics
+        self._clock, self._boot = resources.clock, resources.boot
+        self._topic = Topics(resources.settings.root).part
         self._wake, self._state, self._say = wake, state, say
         self._pictures = pictures
         self._counter = Counter(
@@ -73,7 +70,7 @@ class PartResults:
             part_payloads.kept_counts(resources.journal.part_counts()),
             resources.started.utc,
         )
-        self._saved = self._counter.counts
+        self.counts = self._counter.counts  # the last that were stored; any thread
         self._last: deque[PartOutcome] = deque(maxlen=MOST_SHOWN)
         self._audited: deque[PartOutcome] = deque(maxlen=MOST_AUDITED)
         self.listeners: list[Callable[[Sequence[PartOutcome]], None]] = []
@@ -89,16 +86,11 @@ class PartResults:
         """Passed parts of this boot that a person is to look at, newest first; any thread."""
         return tuple(reversed(tuple(self._audited)))
 
-    @property
-    def counts(self) -> Counts:
-        """The current counts; any thread."""
-        return self._saved
-
     def tell(self, parts: Sequence[PartOutcome]) -> None:
         """Record them; durable when it returns. Raises StateError, and then nothing is counted."""
         now_utc = self._clock.now().utc
         counter = copy.copy(self._counter)
-        names = [self._names(each) for each in parts]
+        names = [self._pictures.names(each) if self._pictures else () for each in parts]
         audits = [sampled(self._boot, each.part, each.verdict, self._audit) for each in parts]
         bodies = list(map(part_payloads.part, repeat(self._boot), parts, names, audits))
         for each in parts:
@@ -119,18 +111,14 @@ class PartResults:
         """Check whether an order or a shift began without a part; raises StateError."""
         counter = copy.copy(self._counter)
         counter.look(self._state().line, self._clock.now().utc)
-        if counter.counts == self._saved:
+        if counter.counts == self.counts:
             self._counter = counter
         else:
             self._commit(counter)
-        self._say(payloads.encode(part_payloads.counts(self._saved)))
+        self._say(payloads.encode(part_payloads.counts(self.counts)))
 
     def is_trial(self) -> bool:
-        """Whether the active version is on trial."""
         return self._state().durable.trial is not None
-
-    def _names(self, part: PartOutcome) -> tuple[str, ...]:
-        return () if self._pictures is None else self._pictures.names(part)
 
     def _commit(
         self,
@@ -142,7 +130,7 @@ class PartResults:
         since_utc = self._clock.now().utc - self._keep.days * 86_400.0
         entry = PartsEntry(rows, kept, self._keep.most, since_utc)
         self._journal.commit(Entry(outbox=outbox, parts=entry))
-        self._counter, self._saved = counter, counter.counts
+        self._counter, self.counts = counter, counter.counts
 
     def _row(self, told: PartOutcome, body: bytes, names: tuple[str, ...]) -> PartRow:
         # By this station's clock, that of the sender may be years away: it decides how long the row

@@ -24,7 +24,6 @@ class PartsView:
         return self._results.audited
 
     def lines(self) -> PartsLine:
-        """The current state."""
         return PartsLine(
             by=self._by,
             opened=self._line.opened,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -82,7 +82,6 @@ class PictureLosses:
         self._lost_at = self._lost_told_at = self._removed_told_at = float("-inf")
 
     def look(self, now: Instant) -> None:
-        """Count and report what is new."""
         tally, seen = self._collector.tally, self._seen
         self._seen = tally
         for outcome, count in vars(tally).items():
@@ -112,7 +111,7 @@ class PictureLosses:
         _log.error(str(self._wording.missed), missed=missed, failed=failed)
         self._put(Noticed(self._wording.missed, message))
         self._lost_told_at = at
-        self._told = PictureCounts(tally.kept, tally.missed, tally.failed, self._told.removed)
+        self._told = replace(self._told, missed=tally.missed, failed=tally.failed)
 
     def _tell_removed(self, tally: PictureCounts, at: float) -> None:
         removed = tally.removed - self._told.removed
@@ -122,6 +121,4 @@ class PictureLosses:
         _log.info(str(self._wording.removed), pictures=removed)
         self._put(Noticed(self._wording.removed, message))
         self._removed_told_at = at
-        self._told = PictureCounts(
-            self._told.kept, self._told.missed, self._told.failed, tally.removed
-        )
+        self._told = replace(self._told, removed=tally.removed)

@@ -40,7 +40,6 @@ class Probe:
             self._active_slot.offer(self._ask)
 
     def hear(self, status: Status) -> None:
-        """Told each second's status."""
         self.look(status.line.now, status.signs.frame_at)
 
     def close(self) -> None:
@@ -55,11 +54,11 @@ class Probe:
         slot = pointer.slot
         if slot is None or self._is_closed:
             return
-        if self._blank is None:
-            self._blank = FrameMemory.allocate(SHAPE, 1)
         try:
+            if self._blank is None:
+                self._blank = FrameMemory.allocate(SHAPE, 1)
             slot.infer(FrameAddress(self._blank, 0), TIMEOUT_S)
-        except EdgeDaemonError:
+        except (EdgeDaemonError, OSError):
             pass  # a lost worker is noticed by the lane, and anything else by the next frame
         else:
             self.answered_at = self._clock.now().at

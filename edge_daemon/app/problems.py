@@ -55,7 +55,7 @@ def camera_not_as_set(status: Status) -> Iterator[str]:
 
 def pictures_lost(status: Status) -> Iterator[str]:
     """Pictures are not kept."""
-    for lost in (status.pictures, status.part_pictures, status.collected):
+    for lost in status.pictures_lost:
         if lost.fault is not None:
             yield f"{lost.what} cannot be kept: {lost.fault}"
         elif status.line.now.at - lost.lost_at < MISSED_AGAIN_S:
@@ -70,8 +70,8 @@ def inference_failing(status: Status) -> Iterator[str]:
 
 def store_away(status: Status) -> Iterator[str]:
     """The store is missing, unreadable or suddenly empty."""
-    if status.remarks.store:
-        yield status.remarks.store
+    if status.store_trouble:
+        yield status.store_trouble
 
 
 def certificates(status: Status) -> Iterator[str]:
@@ -113,9 +113,7 @@ def rollout_asks(status: Status) -> Iterator[str]:
 
 def remarks(status: Status) -> Iterator[str]:
     """What the parts report of themselves."""
-    told = status.remarks
-    yield from (*told.desired, *told.files, *told.orders, *told.broker, *told.parts, *told.copies)
-    yield from (*told.sources, *told.push, *told.webhooks, *told.drifts, *told.fleet)
+    yield from status.remarks
 
 
 def broker_away(status: Status) -> Iterator[str]:

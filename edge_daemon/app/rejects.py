@@ -40,7 +40,6 @@ class Rejects:
 
     @property
     def are_kept(self) -> bool:
-        """Whether pictures are kept at all."""
         return self._folder is not None
 
     def lines(self) -> tuple[RejectedLine, ...]:

@@ -36,7 +36,6 @@ class SettingsFile:
         """A sentence while it is so; any thread may read it."""
 
     def taken(self) -> None:
-        """A good file was read."""
         self.problems = ()
 
     def refuse(self, error: Exception) -> None:

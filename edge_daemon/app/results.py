@@ -37,7 +37,6 @@ class Results:
         return tuple(held[-limit:])
 
     def judged(self, judged: Judged) -> None:
-        """One verdict."""
         self.last = judged
         if judged.model is not None:
             self._inspected.append(judged)

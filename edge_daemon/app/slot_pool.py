@@ -11,11 +11,7 @@ import structlog
 from edge_daemon.app.resources import Resources
 from edge_daemon.config import SlotsSettings
 from edge_daemon.control.arrivals import StandbyTookOver
-from edge_daemon.host.box import (
-    FEWEST_SLOTS,
-    available_memory_bytes,
-    usual_slots,
-)
+from edge_daemon.host.box import FEWEST_SLOTS, available_memory_bytes, usual_slots
 from edge_daemon.slots.pool import engine_options, spare_pool
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import Slot

@@ -11,10 +11,7 @@ from dataclasses import dataclass, field
 from edge_daemon.core.state import State
 from edge_daemon.core.totals import Totals
 from edge_daemon.core.values import Instant, Judged, Latency
-from edge_daemon.frames.camera_state import (
-    CameraPhase,
-    CameraState,
-)
+from edge_daemon.frames.camera_state import CameraPhase, CameraState
 from edge_daemon.host.audit import Anchor
 from edge_daemon.host.gpu import GpuMemory
 from edge_daemon.host.health import Health, Signs, healthy, ready
@@ -97,24 +94,6 @@ class PicturesLost:
 
 
 @dataclass(frozen=True)
-class Remarks:
-    """What the parts report of themselves, a sentence each; empty if all is well."""
-
-    store: str = ""
-    desired: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    orders: tuple[str, ...] = ()
-    broker: tuple[str, ...] = ()
-    parts: tuple[str, ...] = ()
-    copies: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-    push: tuple[str, ...] = ()
-    webhooks: tuple[str, ...] = ()
-    drifts: tuple[str, ...] = ()
-    fleet: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Status:
     """Everything known about the station."""
 
@@ -131,13 +110,12 @@ class Status:
     """Address of each source of bundles -> whether it could be asked."""
     box: BoxStatus = BoxStatus()
     failing: Failing | None = None
-    pictures: PicturesLost = PicturesLost()
-    """Of `results.ng_images`."""
-    part_pictures: PicturesLost = PicturesLost()
-    """Of `results.pictures`."""
-    collected: PicturesLost = PicturesLost()
-    """Of `collect`."""
-    remarks: Remarks = Remarks()
+    pictures_lost: tuple[PicturesLost, ...] = ()
+    """Of `results.ng_images`, `results.pictures` and `collect`, where they are set."""
+    store_trouble: str = ""
+    """A sentence while the store is missing, unreadable or suddenly empty."""
+    remarks: tuple[str, ...] = ()
+    """What the parts report of themselves, a sentence each."""
 
     @property
     def healthy(self) -> Health:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, Union
 
 from edge_daemon.app.bundle_sources import BundleSources
 from edge_daemon.app.campaigns import Campaigns
@@ -10,85 +12,67 @@ from edge_daemon.app.collecting import CollectedPictures
 from edge_daemon.app.control_plane import ControlPlane
 from edge_daemon.app.copied_pictures import CopiedPictures
 from edge_daemon.app.data_plane import DataPlane
-from edge_daemon.app.desired_source import DesiredSource
 from edge_daemon.app.drifts import Drifts
 from edge_daemon.app.failures import Failures
 from edge_daemon.app.monitor import Watch
 from edge_daemon.app.picture_losses import PictureLosses
 from edge_daemon.app.probe import Probe
-from edge_daemon.app.reload import SettingsFile
 from edge_daemon.app.resources import Resources
 from edge_daemon.app.results import Results
-from edge_daemon.app.status import (
-    BoxStatus,
-    FramesStatus,
-    JournalStatus,
-    LineStatus,
-    PicturesLost,
-    Remarks,
-    Status,
-)
+from edge_daemon.app.status import BoxStatus, FramesStatus, JournalStatus, LineStatus, Status
 from edge_daemon.host.certificates import Certificates
 from edge_daemon.host.health import Signs
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The parts of the station."""
+class _Reporter(Protocol):
+    """A part that reports of itself."""
 
-    resources: Resources
-    frames: DataPlane
-    control: ControlPlane
-    results: Results
+    def problems(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
 class Watches:
-    """What the monitor looks at, and what it reports of it."""
+    """What the monitor looks at, and what it reports of it.
+
+    `kept`: folders whose losses are a problem of health. `remarks`: of the files that are read.
+    """
 
     probe: Probe
     failures: Failures
-    pictures: PictureLosses | None
-    part_pictures: PictureLosses | None
     certificates: Certificates
-    copies: CopiedPictures | None = None
-    sources: BundleSources | None = None
-    disputes: PictureLosses | None = None
-    collected: CollectedPictures | None = None
-    drifts: Drifts | None = None
-    campaigns: Campaigns | None = None
+    kept: Sequence[Union[PictureLosses, CollectedPictures]]
+    disputes: PictureLosses | None
+    copies: CopiedPictures | None
+    sources: BundleSources
+    drifts: Drifts | None
+    campaigns: Campaigns
+    remarks: Callable[[], Sequence[str]]
 
     @property
     def each(self) -> tuple[Watch, ...]:
-        """Those that are looked at once a second."""
-        pictures = (
-            self.pictures,
-            self.part_pictures,
-            self.copies,
-            self.disputes,
-            self.collected,
+        watches: tuple[Watch | None, ...] = (
+            *(self.failures, self.certificates, *self.kept),
+            *(self.copies, self.disputes),
         )
-        kept = (each for each in pictures if each is not None)
-        return (self.failures, self.certificates, *kept)
+        return tuple(each for each in watches if each is not None)
 
 
 class StatusSource:
     """Implements the monitor's `Sources`; any thread may ask, and nothing here waits."""
 
     def __init__(
-        self, parts: Parts, watches: Watches, wishes: DesiredSource, settings_file: SettingsFile
+        self,
+        resources: Resources,
+        frames: DataPlane,
+        control: ControlPlane,
+        results: Results,
+        watches: Watches,
     ) -> None:
-        self._resources = parts.resources
-        self._frames = parts.frames
-        self._control = parts.control
-        self._results = parts.results
-        self._watches = watches
-        self._wishes = wishes
-        self._settings_file = settings_file
-        self._given_up_before = parts.resources.journal.outbox_dropped()
+        self._resources, self._frames, self._control = resources, frames, control
+        self._results, self._watches = results, watches
+        self._given_up_before = resources.journal.outbox_dropped()
 
     def line(self) -> LineStatus:
-        """What health depends on, now."""
         return LineStatus(
             self._resources.clock.now(),
             self._control.driver.state,
@@ -99,9 +83,7 @@ class StatusSource:
         )
 
     def status(self, line: LineStatus, signs: Signs) -> Status:
-        """Everything else, together with these."""
         control, watches = self._control, self._watches
-        pictures, part_pictures = watches.pictures, watches.part_pictures
         return Status(
             line,
             signs,
@@ -110,13 +92,12 @@ class StatusSource:
             frames=self._frames_status(),
             journal=self._journal_status(),
             results_lost=control.session.lost,
+            sources_up=watches.sources.up(),
             box=self._box_status(),
             failing=watches.failures.now,
-            pictures=PicturesLost() if pictures is None else pictures.lost,
-            part_pictures=PicturesLost() if part_pictures is None else part_pictures.lost,
-            collected=PicturesLost() if watches.collected is None else watches.collected.lost,
+            pictures_lost=tuple(each.lost for each in watches.kept),
+            store_trouble=control.store_upkeep.problem,
             remarks=self._remarks(),
-            sources_up={} if watches.sources is None else watches.sources.up(),
         )
 
     def _frames_status(self) -> FramesStatus:
@@ -147,21 +128,12 @@ class StatusSource:
             self._watches.certificates.ends,
         )
 
-    def _remarks(self) -> Remarks:
-        resources, control = self._resources, self._control
-        recovery = resources.journal.recovered
-        anew = () if recovery is None else (f"{recovery.cause}: the journal begins anew",)
-        return Remarks(
-            control.store_upkeep.problem,
-            self._wishes.remarks(),
-            (*self._settings_file.problems, *anew, *(str(each) for each in resources.aside)),
-            (*control.orders.problems(), *control.feedback.problems()),
-            control.session.problems(),
-            () if self._frames.parts is None else self._frames.parts.problems(),
-            () if self._watches.copies is None else self._watches.copies.problems(),
-            () if self._watches.sources is None else self._watches.sources.problems(),
-            () if self._frames.push is None else self._frames.push.problems(),
-            control.webhooks.problems(),
-            () if self._watches.drifts is None else self._watches.drifts.problems(),
-            () if self._watches.campaigns is None else self._watches.campaigns.problems(),
+    def _remarks(self) -> tuple[str, ...]:
+        control, frames, watches = self._control, self._frames, self._watches
+        reporters: tuple[_Reporter | None, ...] = (
+            *(control.orders, control.feedback, control.session),
+            *(frames.parts, watches.copies, watches.sources, frames.push),
+            *(control.webhooks, watches.drifts, watches.campaigns),
         )
+        told = (each.problems() for each in reporters if each is not None)
+        return (*watches.remarks(), *(sentence for several in told for sentence in several))

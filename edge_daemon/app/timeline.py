@@ -64,7 +64,7 @@ class Timeline:
         events = []
         request_id = None
         for link in self._journal.audit_rows(_ROWS):
-            facts = _facts(link)
+            facts = _read(link.row.body)
             if entry_id in (facts.get("swap"), _note_id(link)):
                 events.append({"time": iso_utc(link.row.utc), **facts})
                 request_id = facts.get("id") or request_id
@@ -98,7 +98,6 @@ class _Entry:
     checks: Sequence[Mapping[str, Any]] = ()
 
     def hear(self, event: str, facts: Mapping[str, Any]) -> None:
-        """The next row of this swap."""
         self.status = event
         self.model = facts.get("model") or self.model
         self.code = facts.get("code") or self.code
@@ -131,7 +130,7 @@ def tell(rows: Iterable[AuditLink], receipts: Iterable[ReceiptRow]) -> tuple[Swa
     entries: dict[str, _Entry] = {}
     requests: dict[str, Mapping[str, Any]] = {}
     for link in rows:
-        facts = _facts(link)
+        facts = _read(link.row.body)
         if link.row.kind == "request":
             requests[str(facts.get("id"))] = facts
         elif link.row.kind == "outcome":
@@ -194,10 +193,6 @@ def _refusal(events: Sequence[Mapping[str, Any]]) -> bytes | None:
 
 def _note_id(link: AuditLink) -> str:
     return f"note-{link.seq}"
-
-
-def _facts(link: AuditLink) -> Mapping[str, Any]:
-    return _read(link.row.body)
 
 
 def _read(body: bytes) -> Mapping[str, Any]:

@@ -137,7 +137,7 @@ def verify(ref: RefOrFolder, file: ConfigFile = None, as_json: AsJson = False) -
         reading(place, "Checking") as count,
     ):
         verified = verified_copy(manifest, place, Path(scratch) / "copy", trust, count)
-    signer = verified.signer.key.name if verified.signer else None
+    signer = verified.signer.name if verified.signer else None
     warnings = [] if can_reject(manifest.recipe) else [f"{name}: {NEVER_REJECTS}."]
     if as_json:
         weights = {"sha256": manifest.weights.sha256, "size": manifest.weights.size}

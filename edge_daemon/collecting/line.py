@@ -26,7 +26,8 @@ from edge_daemon.core.parts.values import By
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.values import Box, Judged, Verdict
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.collector import COLLECTED, Collector, Places
+from edge_daemon.frames.collector import COLLECTED, Collector
+from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import Pixels
 
 MOST_HELD = 2
@@ -58,7 +59,7 @@ class LineCollector:
 
     def __init__(
         self,
-        places: Places,
+        places: Ring,
         store: CollectionStore,
         wish: CollectionRules,
         boot: str,

@@ -6,7 +6,6 @@ of it; the quota of the folder bounds it. A place that hangs costs this thread o
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from edge_daemon.collecting.files import SENT
 from edge_daemon.collecting.places import Target
 from edge_daemon.errors import BoxError, EdgeDaemonError
 from edge_daemon.host.blame import MOST_TRIES, Blame
+from edge_daemon.host.box import yield_to_judging
 from edge_daemon.host.error_boundary import ErrorBoundary
 
 _log = structlog.get_logger(__name__)
@@ -86,8 +86,7 @@ class Push:
         return min(_AGAIN_AT_MOST_S, _LOOK_S * 2.0 ** min(self._failures, 16))
 
     def _run(self) -> None:
-        with suppress(OSError):  # judging comes first
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        yield_to_judging()
         while not self._stopping.wait(self.wait_s):
             before = self._failures
             with self._boundary.turn():

@@ -23,6 +23,7 @@ from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.values import Opinion
 from edge_daemon.core.values import Box, Detection, Judged, Verdict
 from edge_daemon.documents import MALFORMED
+from edge_daemon.messaging.times import iso_utc
 
 SCHEMA = 1
 NAME = re.compile(r"\d{8}T\d{9}Z-\d{9,}-[A-Za-z0-9_]{1,12}")
@@ -219,13 +220,12 @@ def _found(each: Detection, box: Box, *, counts: bool) -> FoundObject:
 
 def written(record: Record) -> bytes:
     """The record as JSON; the time stands there twice, once for people."""
-    when = datetime.fromtimestamp(record.utc, timezone.utc)
     plain = {
         "schema": SCHEMA,
         "picture": record.name + record.suffix,
         "boot": record.boot,
         "frame": record.frame,
-        "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": iso_utc(record.utc),
         "utc": record.utc,
         "reason": record.leading.value,
         "verdict": record.verdict,

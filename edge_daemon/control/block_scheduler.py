@@ -14,7 +14,6 @@ from edge_daemon.core.rollout.progress import Progress
 from edge_daemon.core.rollout.values import Arm, Mode
 from edge_daemon.core.state import Rollout, State
 from edge_daemon.core.values import Instant
-from edge_daemon.host.meters import ReadsMeters
 from edge_daemon.slots.turns import Turns
 
 AWAY = "the candidate was not beside the line"
@@ -35,7 +34,7 @@ class BlockScheduler:
     def __init__(
         self,
         turns: Turns,
-        meters: ReadsMeters = Meter,
+        meters: Callable[[], Meter] = Meter,
         memory_of: Callable[[Arm], int] = lambda _: 0,
     ) -> None:
         self._turns = turns

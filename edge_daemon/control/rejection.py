@@ -48,7 +48,7 @@ def facts_of(error: Exception, refusal: Refusal) -> dict[str, str]:
 
 def provenance(verified: Verified) -> tuple[Check, ...]:
     """What the existence of a private copy proves."""
-    signer = verified.signer.key.name if verified.signer else None
+    signer = verified.signer.name if verified.signer else None
     note = "" if signer else "nobody signed it, and no signature is required here"
     return (
         Check("integrity", True, verified.sha256, verified.sha256, "every byte is the manifest's"),

@@ -17,6 +17,10 @@ recipe judges. The manifest, the engine and the gate all read this table."""
 CLASSIFY = "classify"
 """The task whose one result is the class of the whole picture."""
 
+FILE_SUFFIXES = (".pt", ".torchscript", ".onnx", ".engine")
+OPENVINO_SUFFIX = "_openvino_model"
+"""Files of weights, and the name by which ultralytics knows a folder of OpenVINO."""
+
 
 @dataclass(frozen=True)
 class Compatibility:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from edge_daemon.core.values import BundleRef
 from edge_daemon.courier.torrent import Torrent, describe, folder_files, read_torrent
+from edge_daemon.documents.durable import write_durably
 from edge_daemon.errors import BoxError, BundleError, Code, SenderError
 from edge_daemon.models.bundle import read_manifest
-from edge_daemon.models.files import write_durably
 from edge_daemon.models.shared_folder import alone_in
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust

@@ -14,7 +14,7 @@ from edge_daemon.config import CameraSettings
 from edge_daemon.demo.conveyor import SCENES, USUAL_BELT, Belt, Conveyor
 from edge_daemon.errors import ConfigurationError
 from edge_daemon.frames.camera import Making
-from edge_daemon.frames.fault import Fault, SourceError
+from edge_daemon.frames.fault import SourceError
 from edge_daemon.frames.pace import Pace
 from edge_daemon.host.memory import FrameShape, Pixels
 
@@ -105,7 +105,7 @@ class ConveyorCamera:
 
     def read_into(self, pixels: Pixels) -> Pixels | None:
         if not self._pace.wait_turn() or self._closing.is_set():
-            raise SourceError(Fault.ENDED, "The conveyor camera was closed.")
+            raise SourceError("The conveyor camera was closed.")
         product = self._making()
         if product in SCENES:  # what no order names stays on the belt
             self.show(product)

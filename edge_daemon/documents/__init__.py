@@ -1,7 +1,7 @@
 """Files that people provide: read whole, or refused in one sentence with the line.
 
 `file` reads bytes and text from a path, whatever lies there; `text` reads YAML as plain values;
-`watch` tells when a file or a folder changes.
+`watch` tells when a file or a folder changes; `durable` writes files of the daemon's own.
 Settings, desired states, manifests of bundles, keys, passwords and payloads are read here.
 """
 

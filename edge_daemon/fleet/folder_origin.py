@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_daemon.core.values import BundleRef
+from edge_daemon.documents.durable import sync_folder, write_durably
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.fleet.publish import Package, Piece, Published, Tell, another
-from edge_daemon.models.files import CHUNK_BYTES, sync_folder, write_durably
+from edge_daemon.models.files import CHUNK_BYTES
 from edge_daemon.models.manifest import MANIFEST_FILE
 from edge_daemon.models.misplaced import visible_folders
 from edge_daemon.models.versions import equal_to, is_version, order_of

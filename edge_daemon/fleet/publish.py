@@ -92,7 +92,7 @@ def packed(
         pieces = [_piece(verified.folder, entry.path, entry.size) for entry in entries]
         pieces.sort(key=lambda piece: (piece.path == MANIFEST_FILE, piece.path))
         yield Package(
-            manifest, tuple(pieces), verified.signer.key.name if verified.signer else None
+            manifest, tuple(pieces), verified.signer.name if verified.signer else None
         )
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 
 import cv2
-import numpy as np
 
 from edge_daemon.core.recipe import counted
 from edge_daemon.core.values import Detection, Judged, Verdict
+from edge_daemon.frames.images import Colour, outline
 from edge_daemon.host.memory import Pixels
 
-Colour = tuple[int, int, int]
-
-_BAD: Colour = (60, 60, 230)  # BGR
+_BAD: Colour = (60, 60, 230)
 _GOOD: Colour = (80, 200, 80)
 _ZONE: Colour = (230, 190, 60)
 _PAPER: Colour = (40, 40, 40)
@@ -28,9 +26,9 @@ def annotated(judged: Judged, pixels: Pixels) -> Pixels:
     scale = max(0.4, picture.shape[0] / _USUAL_HEIGHT)
     thick = max(1, round(2 * scale))
     recipe = judged.recipe
-    zones = recipe.zones if recipe is not None else ()
-    for zone in zones:
-        _outline(picture, [(x * picture.shape[1], y * picture.shape[0]) for x, y in zone.points])
+    height, width = picture.shape[:2]
+    for zone in recipe.zones if recipe is not None else ():
+        outline(picture, [(x * width, y * height) for x, y in zone.points], _ZONE, 1)
     broken = set(judged.causes)
     bad = {rule.label for rule in recipe.rules if rule.id in broken} if recipe else set()
     found = counted(judged.detections, recipe) if recipe else judged.detections
@@ -48,7 +46,7 @@ def _mark(picture: Pixels, found: Detection, colour: Colour, scale: float, thick
         return  # nowhere
     x1, y1, x2, y2 = (round(value) for value in found.box)
     if found.polygon is not None:
-        _outline(picture, found.polygon, colour, thick)
+        outline(picture, found.polygon, colour, thick)
     else:
         cv2.rectangle(picture, (x1, y1), (x2, y2), colour, thick)
     for x, y, _ in found.keypoints or ():
@@ -57,16 +55,6 @@ def _mark(picture: Pixels, found: Detection, colour: Colour, scale: float, thick
     _write(
         picture, words, (max(0, x1), max(round(14 * scale), y1 - thick - 2)), colour, 0.6 * scale
     )
-
-
-def _outline(
-    picture: Pixels,
-    points: object,
-    colour: Colour = _ZONE,
-    thick: int = 1,
-) -> None:
-    corners = np.round(np.asarray(points, np.float64)).astype(np.int32)
-    cv2.polylines(picture, [corners], isClosed=True, color=colour, thickness=thick)
 
 
 def _write(picture: Pixels, words: str, at: tuple[int, int], colour: Colour, size: float) -> None:

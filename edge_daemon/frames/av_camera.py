@@ -27,7 +27,7 @@ from edge_daemon.core.credentials import public_source
 from edge_daemon.core.decoding import Decoding
 from edge_daemon.frames.camera import Making
 from edge_daemon.frames.exclusive import Exclusive
-from edge_daemon.frames.fault import Fault, SourceError, diagnose
+from edge_daemon.frames.fault import SourceError, diagnose
 from edge_daemon.frames.pace import Pace
 from edge_daemon.host.memory import FrameShape, Pixels
 
@@ -59,15 +59,11 @@ class AvCamera:
         self._decoded: Iterator[VideoFrame] = iter(())
         self._decoding = Decoding()
         self._reformatter = VideoReformatter()
-        self._fps: float | None = None
+        self.fps: float | None = None
         self._pace: Pace | None = None
         self._first: VideoFrame | None = None  # read at the open, to learn the true shape
         self._frames_of_round = 0
         self.damage: str | None = None
-
-    @property
-    def fps(self) -> float | None:
-        return self._fps
 
     def open(self) -> FrameShape:
         logging.getLogger("libav").setLevel(logging.CRITICAL + 1)  # what no `Capture` has caught
@@ -78,12 +74,10 @@ class AvCamera:
             first = self._first = self._next()
         if first is None:
             raise SourceError(
-                Fault.GARBAGE,
-                f"{self.describe()} opens, but holds no picture.",
-                hint="Try `ffprobe` on it.",
+                f"{self.describe()} opens, but holds no picture.", hint="Try `ffprobe` on it."
             )
         if self._is_file:
-            self._pace = Pace(self._fps or _USUAL_FPS, time.monotonic, self._using.closing.wait)
+            self._pace = Pace(self.fps or _USUAL_FPS, time.monotonic, self._using.closing.wait)
         return _shape(first)
 
     def read_into(self, pixels: Pixels) -> Pixels | None:
@@ -142,7 +136,7 @@ class AvCamera:
         self._frames_of_round = 0
         rate = stream.average_rate or stream.base_rate
         own = float(rate) if rate and 0 < rate <= 1000 else None
-        self._fps = (settings.fps or own) if self._is_file else own
+        self.fps = (settings.fps or own) if self._is_file else own
 
     def _next(self) -> VideoFrame | None:
         """The next picture; None at the end of a file that had some."""
@@ -164,7 +158,6 @@ class AvCamera:
         if time.monotonic() - began >= limit_s:
             raise self._timeout("gave no frame", limit_s)
         raise SourceError(
-            Fault.ENDED,
             f"The stream of {self._named} ended.",
             hint="The camera or its cable went away, or the camera restarts.",
         )
@@ -179,7 +172,7 @@ class AvCamera:
                 return
             number = self._decoding.send(is_key=packet.is_keyframe)
             packet.opaque = number
-            if packet.is_corrupt or any(_is_lossy(text) for _, _, text in carried):
+            if packet.is_corrupt or any(word in text for _, _, text in carried for word in _LOSSY):
                 self._decoding.complain(number, "data was lost on its way")
             with av.logging.Capture() as said:
                 try:
@@ -192,12 +185,9 @@ class AvCamera:
                 self._decoding.complain(number, words)
             if frames:
                 shown_at = time.monotonic()
-            elif not self._is_file and self._is_late(shown_at):
+            elif not self._is_file and time.monotonic() - shown_at >= self._settings.read_timeout_s:
                 return
             yield from frames
-
-    def _is_late(self, since: float) -> bool:
-        return time.monotonic() - since >= self._settings.read_timeout_s
 
     def _judge(self, frame: VideoFrame) -> str | None:
         number = frame.opaque
@@ -222,13 +212,12 @@ class AvCamera:
 
     def _timeout(self, what: str, limit_s: float) -> SourceError:
         return SourceError(
-            Fault.TIMEOUT,
             f"{self._named} {what} within {limit_s:g} s.",
             hint="Is the camera on, and the network up?",
         )
 
     def _closed(self) -> SourceError:
-        return SourceError(Fault.ENDED, f"{self._named} was closed.")
+        return SourceError(f"{self._named} was closed.")
 
 
 def open_video(settings: CameraSettings, _making: Making) -> AvCamera:
@@ -241,11 +230,6 @@ def _harms(level: int, text: str) -> bool:
     if any(word in text for word in _HARMLESS):
         return False
     return level <= av.logging.ERROR or any(word in text for word in _HARMFUL)
-
-
-def _is_lossy(text: str) -> bool:
-    """Whether a line of the demuxer's log says that data is missing before this packet."""
-    return any(word in text for word in _LOSSY)
 
 
 def _options(settings: CameraSettings) -> dict[str, str]:

@@ -29,7 +29,7 @@ from edge_daemon.frames.camera_state import (
     Patience,
 )
 from edge_daemon.frames.captured import Lease
-from edge_daemon.frames.fault import Fault, SourceError
+from edge_daemon.frames.fault import SourceError
 from edge_daemon.frames.picture import FlawTracker, PictureGauge
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.error_boundary import ErrorBoundary
@@ -153,9 +153,6 @@ class Capture:
 
     Args:
         make_camera: a camera that is not connected yet; called for each try, in the reading thread.
-        ring: where the frames go.
-        now: both clocks.
-        patience: the limits.
         picture: what a picture must show to be evidence; None: they are not measured.
     """
 
@@ -240,7 +237,6 @@ class Capture:
         self._left_behind = [each for each in self._left_behind if each.thread.is_alive()]
         if len(self._left_behind) >= self._patience.most_left_behind:
             return SourceError(
-                Fault.TIMEOUT,
                 f"{len(self._left_behind)} reads of the camera hang in its driver.",
                 hint="Reconnect the camera; if that does not help, restart the daemon.",
             )
@@ -284,7 +280,6 @@ class Capture:
         self._left_behind.append(reader)
         what = "opens" if reader.shape is None else "gives a frame"
         return SourceError(
-            Fault.TIMEOUT,
             f"The camera neither {what} nor reports an error: its driver hangs.",
             hint="It is retried; if that does not help, reconnect the camera.",
         )

@@ -7,12 +7,10 @@ counted.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -20,9 +18,11 @@ from typing import Protocol
 import structlog
 
 from edge_daemon.core.values import Judged, Verdict
-from edge_daemon.errors import StateError
+from edge_daemon.errors import EdgeDaemonError, StateError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.images import encode
+from edge_daemon.frames.ring import Ring
+from edge_daemon.host.box import yield_to_judging
 from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.memory import Pixels
 
@@ -32,17 +32,6 @@ _QUALITY = 92  # kept pictures may train the next model
 _THREADS = 2  # a 1080p picture takes some 20 ms of a core: one alone has no time to spare at 30 fps
 _TEND_S = 0.5
 """Between two looks after the folder while nothing is to be written."""
-
-
-class Places(Protocol):
-    """The part of the ring that is needed here."""
-
-    @property
-    def tight(self) -> bool: ...
-
-    def retain(self, captured: Captured) -> None: ...
-
-    def release(self, captured: Captured) -> None: ...
 
 
 class PictureStore(Protocol):
@@ -114,8 +103,7 @@ class Collector:
     """Writes frames into the folder.
 
     Args:
-        places: the ring, to hold frames until they are encoded.
-        folder: where they go.
+        ring: holds frames until they are encoded.
         prepare: what is made of a frame: `as_jpeg`, mostly.
         room: frames that may wait or be written at a time.
         wants: which frames are kept; asked by the lane.
@@ -124,7 +112,7 @@ class Collector:
 
     def __init__(
         self,
-        places: Places,
+        ring: Ring,
         folder: PictureStore,
         prepare: Prepare,
         *,
@@ -132,7 +120,7 @@ class Collector:
         wants: Callable[[Judged], bool] = is_rejected,
         events: LogEvents = NG_IMAGES,
     ) -> None:
-        self._places = places
+        self._ring = ring
         self._folder = folder
         self._prepare, self._wants, self._events = prepare, wants, events
         self._room = threading.Semaphore(room)
@@ -162,10 +150,10 @@ class Collector:
         """
         if captured.address is None or self._stopping:
             return False
-        if (self._jobs and self._places.tight) or not self._room.acquire(blocking=False):
+        if (self._jobs and self._ring.tight) or not self._room.acquire(blocking=False):
             self._missed += is_wanted
             return False
-        self._places.retain(captured)
+        self._ring.retain(captured)
         self._jobs.append((judged, captured))
         self._work.release()
         return True
@@ -203,8 +191,7 @@ class Collector:
             self._attempt("tend", self._folder.close)
 
     def _run(self) -> None:
-        with suppress(OSError):  # judging comes first; a niceness of this thread alone, on Linux
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        yield_to_judging()
         while True:
             is_due = self._work.acquire(timeout=_TEND_S)
             self._attempt("tend", self._folder.tend)
@@ -217,7 +204,7 @@ class Collector:
             try:
                 self._keep(judged, captured)
             finally:
-                self._places.release(captured)
+                self._ring.release(captured)
                 self._room.release()
 
     def _keep(self, judged: Judged, captured: Captured) -> None:
@@ -249,11 +236,13 @@ class Collector:
             if not self._faults:
                 hint = "Is there room on the disk?"
                 _log.error(self._events.failed, error=str(error), hint=hint)
-            self._faults[what] = _without_path(error)
+            self._faults[what] = without_path(error)
 
 
-def _without_path(error: Exception) -> str:
+def without_path(error: Exception) -> str:
     """Why, in words that may leave the box."""
     if isinstance(error, StateError):
         return "the index of pictures cannot be used"
+    if isinstance(error, EdgeDaemonError):
+        return error.message.rstrip(".")
     return getattr(error, "strerror", None) or type(error).__name__

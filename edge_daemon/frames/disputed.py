@@ -120,16 +120,11 @@ def _facts(pair: Pair, judged: Judged) -> dict[str, Any]:
 
 def _said(part: Opinion, frame: Opinion | None) -> dict[str, Any]:
     found = () if frame is None else frame.detections
+    rules = part.recipe.rules if part.recipe is not None else ()
     return {
         "model": str(part.model),
         "verdict": part.verdict.value,
         "causes": list(part.causes),
-        "rejecting": _rejecting(part),
+        "rejecting": sorted({rule.label for rule in rules if rule.id in part.causes}),
         "detections": [found_facts(each) for each in found],
     }
-
-
-def _rejecting(part: Opinion) -> list[str]:
-    """The classes of the rules that it breaks."""
-    rules = part.recipe.rules if part.recipe is not None else ()
-    return sorted({rule.label for rule in rules if rule.id in part.causes})

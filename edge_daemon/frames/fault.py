@@ -10,7 +10,6 @@ import os
 import socket
 import stat
 import time
-from enum import Enum
 from urllib.parse import urlsplit
 
 from edge_daemon.core.credentials import public_source, redact
@@ -21,26 +20,11 @@ _TLS = frozenset({"rtsps", "https"})
 _PATIENCE_S = 2.0
 
 
-class Fault(str, Enum):
-    """Why a camera gives no frames."""
-
-    REFUSED = "refused"  # the device answers and denies access
-    TIMEOUT = "timeout"  # no answer, or no frame
-    CREDENTIALS = "credentials"  # user or password missing or wrong
-    NOT_FOUND = "not_found"  # no such host, path, device or file
-    ENDED = "ended"  # the stream was there and stopped
-    GARBAGE = "garbage"  # data comes, but no picture can be made of it
-
-    def __str__(self) -> str:
-        return self.value
-
-
 class SourceError(CameraError):
     """A camera error whose cause is known; message and hint have no credentials in them."""
 
-    def __init__(self, fault: Fault, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(redact(message), hint=redact(hint))
-        self.fault = fault
 
 
 def diagnose(source: str) -> SourceError:
@@ -56,22 +40,18 @@ def _diagnose_path(path: str) -> SourceError:
     if not os.path.exists(path):
         hint = "Is the camera plugged in? `ls /dev/video*` shows what is." if device else ""
         return SourceError(
-            Fault.NOT_FOUND,
             f"There is no {'device' if device else 'file'} {path}.",
             hint=hint or "Check camera.source.",
         )
     if not os.access(path, os.R_OK):
         group = "Add the daemon's user to the group `video`." if device else "Check its owner."
-        return SourceError(Fault.REFUSED, f"{path} may not be read.", hint=group)
+        return SourceError(f"{path} may not be read.", hint=group)
     if device and stat.S_ISCHR(os.stat(path).st_mode):
         return SourceError(
-            Fault.REFUSED,
             f"{path} is there but gives no video.",
             hint=f"Does another program use it (`fuser {path}`)? Is it the capture node?",
         )
-    return SourceError(
-        Fault.GARBAGE, f"{path} is no video that can be decoded.", hint="Try `ffprobe` on it."
-    )
+    return SourceError(f"{path} is no video that can be decoded.", hint="Try `ffprobe` on it.")
 
 
 def _diagnose_url(url: str) -> SourceError:
@@ -80,9 +60,7 @@ def _diagnose_url(url: str) -> SourceError:
     try:
         port = parts.port or _PORTS[scheme]
     except ValueError:
-        return SourceError(
-            Fault.NOT_FOUND, f"{public_source(url)} has no valid port.", hint="Check camera.source."
-        )
+        return SourceError(f"{public_source(url)} has no valid port.", hint="Check camera.source.")
     where = f"{host}:{port}"
     deadline = time.monotonic() + _PATIENCE_S
     try:
@@ -93,16 +71,11 @@ def _diagnose_url(url: str) -> SourceError:
             line.sendall(_question(scheme, url))
             answer = line.recv(64).decode("latin-1")
     except socket.gaierror:
-        return SourceError(
-            Fault.NOT_FOUND, f"No host is known as {host}.", hint="Check camera.source and DNS."
-        )
+        return SourceError(f"No host is known as {host}.", hint="Check camera.source and DNS.")
     except TimeoutError:
-        return SourceError(
-            Fault.TIMEOUT, f"{where} does not answer.", hint="Is the camera on, and the cable in?"
-        )
+        return SourceError(f"{where} does not answer.", hint="Is the camera on, and the cable in?")
     except OSError as error:
         return SourceError(
-            Fault.REFUSED,
             f"{where} refused the connection: {error.strerror or error}.",
             hint="Is the camera's video server on, and the port right?",
         )
@@ -127,20 +100,17 @@ def _judge_answer(url: str, answer: str) -> SourceError:
     if status in {"401", "403"}:
         given = "@" in urlsplit(url).netloc
         return SourceError(
-            Fault.CREDENTIALS,
             f"The camera at {public_source(url)} "
             + ("did not accept user and password." if given else "wants a user and a password."),
             hint="Put them in camera.source as rtsp://user:password@host/…",
         )
     if status in {"404", "454"}:
         return SourceError(
-            Fault.NOT_FOUND,
             f"The camera is there but knows no stream {urlsplit(url).path or '/'}.",
             hint="The path of the stream is in the camera's manual.",
         )
     if not status:
         return SourceError(
-            Fault.GARBAGE,
             f"What answers at {public_source(url)} is not a video server.",
             hint="Check host and port in camera.source.",
         )
@@ -149,7 +119,6 @@ def _judge_answer(url: str, answer: str) -> SourceError:
 
 def _unplayable(url: str) -> SourceError:
     return SourceError(
-        Fault.GARBAGE,
         f"{public_source(url)} answers, but gives no video that can be decoded.",
         hint="Try `ffprobe` on it; H.264 and MJPEG always work.",
     )

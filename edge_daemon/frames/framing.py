@@ -14,14 +14,10 @@ import numpy as np
 from edge_daemon.config import CameraSettings
 from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.frames.camera import Camera
-from edge_daemon.frames.fault import Fault, SourceError
+from edge_daemon.frames.fault import SourceError
 from edge_daemon.host.memory import FrameShape, Pixels
 
-_TURNS = {
-    90: cv2.ROTATE_90_CLOCKWISE,
-    180: cv2.ROTATE_180,
-    270: cv2.ROTATE_90_COUNTERCLOCKWISE,
-}
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _UPSIDE_DOWN, _LEFT_RIGHT, _BOTH = 0, 1, -1  # of cv2.flip
 _MOST_MASK_BYTES = 64 << 20
 _HALF = 128
@@ -37,7 +33,6 @@ class Framing:
         x, y, width, height = settings.roi or (0, 0, source.width, source.height)
         if x + width > source.width or y + height > source.height:
             raise SourceError(
-                Fault.GARBAGE,
                 f"camera.roi is {[x, y, width, height]}, and the picture has "
                 f"{source.width}x{source.height} pixels.",
                 hint="Set a region that lies in the picture; look at it with `camera preview`.",
@@ -52,7 +47,6 @@ class Framing:
 
     @staticmethod
     def is_needed(settings: CameraSettings) -> bool:
-        """Whether the settings change the picture at all."""
         return bool(
             settings.roi or settings.rotate or settings.mirror or settings.mask or settings.mono
         )
@@ -94,7 +88,6 @@ def _seen(path: Path, shape: FrameShape) -> Pixels:
 
 def _no_mask(why: str) -> SourceError:
     return SourceError(
-        Fault.GARBAGE,
         f"camera.mask: {why}.",
         hint="Paint on a picture of `edge-daemon camera preview`, taken without the mask.",
     )
@@ -108,25 +101,15 @@ class FramedCamera:
         self._settings = settings
         self._framing: Framing
         self._picture: Pixels
-
-    @property
-    def fps(self) -> float | None:
-        return self._camera.fps
-
-    @property
-    def damage(self) -> str | None:
-        return self._camera.damage
-
-    @property
-    def exposed_at(self) -> float | None:
-        return self._camera.exposed_at
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        return self._camera.remarks
+        self.fps: float | None = None
+        self.remarks: tuple[str, ...] = ()
+        self.damage: str | None = None
+        self.exposed_at: float | None = None
 
     def open(self) -> FrameShape:
-        return self._expect(self._camera.open())
+        source = self._camera.open()
+        self.fps, self.remarks = self._camera.fps, self._camera.remarks
+        return self._expect(source)
 
     def _expect(self, source: FrameShape) -> FrameShape:
         self._framing = Framing(self._settings, source)
@@ -137,6 +120,7 @@ class FramedCamera:
         picture = self._camera.read_into(self._picture)
         if picture is None:
             return None
+        self.damage, self.exposed_at = self._camera.damage, self._camera.exposed_at
         if picture is not self._picture:
             self._expect(FrameShape(picture.shape[0], picture.shape[1]))
         shape = self._framing.shape

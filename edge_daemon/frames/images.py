@@ -6,28 +6,29 @@ there is no viewer, it costs nothing; a slow viewer costs pictures, never frames
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
 import structlog
 
 from edge_daemon.core.values import Judged, Verdict
-from edge_daemon.core.zones import Zone
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.captured import Captured
+from edge_daemon.frames.ring import Ring
+from edge_daemon.host.box import yield_to_judging
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.memory import Pixels
 
 _log = structlog.get_logger(__name__)
 
-_COLOURS = {  # BGR
+Colour = tuple[int, int, int]
+"""Blue, green and red, 0 to 255."""
+
+_COLOURS = {
     Verdict.OK: (80, 175, 76),
     Verdict.NG: (54, 67, 244),
     Verdict.EMPTY: (200, 180, 90),
@@ -42,6 +43,7 @@ _VIEW_QUALITY = 80
 _COARSE = (_VIEW_QUALITY, 60, 40)
 _LEAST_WIDTH = 160
 _LINGER_S = 3.0  # a viewer who asked so long ago has gone
+_PERIOD_S = 0.1  # between two pictures, for all viewers together
 
 
 def annotate(pixels: Pixels, judged: Judged) -> Pixels:
@@ -49,18 +51,19 @@ def annotate(pixels: Pixels, judged: Judged) -> Pixels:
     picture: Pixels = pixels.copy()
     scale = max(0.4, picture.shape[0] / 1000)
     line = max(1, round(2 * scale))
-    for zone in _zones(judged):
-        height, width = picture.shape[:2]
-        _outline(picture, [(x * width, y * height) for x, y in zone.points], _ZONE, line)
+    height, width = picture.shape[:2]
+    rules = judged.recipe.rules if judged.recipe else ()
+    for zone in dict.fromkeys(rule.zone for rule in rules if rule.zone is not None):
+        outline(picture, [(x * width, y * height) for x, y in zone.points], _ZONE, line)
     for each in judged.detections:
         x1, y1, x2, y2 = (round(value) for value in each.box)
-        _outline(picture, each.polygon or ((x1, y1), (x2, y1), (x2, y2), (x1, y2)), _BOX, line)
+        outline(picture, each.polygon or ((x1, y1), (x2, y1), (x2, y2), (x1, y2)), _BOX, line)
         for x, y, confidence in each.keypoints or ():
             if confidence >= _LEAST_SURE:
                 cv2.circle(picture, (round(x), round(y)), 2 * line, _BOX, cv2.FILLED)
         label = f"{each.label} {each.confidence:.2f}"
         # what is true of the whole picture stands at its foot: the verdict stands at its head
-        at = (x1, y1) if each.top5 is None else (0, picture.shape[0])
+        at = (x1, y1) if each.top5 is None else (0, height)
         _write(picture, label, at, scale, _BOX)
     why = judged.reason.value if judged.reason else ""
     words = f"{judged.verdict.value.upper()}  {judged.model or why}"
@@ -68,22 +71,15 @@ def annotate(pixels: Pixels, judged: Judged) -> Pixels:
     return picture
 
 
-def _zones(judged: Judged) -> tuple[Zone, ...]:
-    """The zones that the rules look at, each once."""
-    rules = judged.recipe.rules if judged.recipe else ()
-    return tuple(dict.fromkeys(rule.zone for rule in rules if rule.zone is not None))
-
-
-def _outline(
-    picture: Pixels, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], line: int
+def outline(
+    picture: Pixels, points: Sequence[tuple[float, float]], colour: Colour, line: int
 ) -> None:
+    """Draw a closed line through these points, `line` pixels wide; `colour` is BGR."""
     corners = np.array([[round(x), round(y)] for x, y in points], np.int32)
     cv2.polylines(picture, [corners], isClosed=True, color=colour, thickness=line)
 
 
-def _write(
-    picture: Pixels, text: str, at: tuple[int, int], scale: float, back: tuple[int, int, int]
-) -> None:
+def _write(picture: Pixels, text: str, at: tuple[int, int], scale: float, back: Colour) -> None:
     """Black on a coloured ground whose lower left corner is `at`, pushed into the picture."""
     (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
     x = min(max(0, at[0]), max(0, picture.shape[1] - width))
@@ -133,14 +129,6 @@ def reduced(jpeg: bytes, most_bytes: int) -> bytes | None:
     return None
 
 
-class Leases(Protocol):
-    """The part of the ring that is needed here."""
-
-    def retain(self, captured: Captured) -> None: ...
-
-    def release(self, captured: Captured) -> None: ...
-
-
 @dataclass(frozen=True)
 class Picture:
     """One annotated frame as JPEG; `serial` counts the pictures, `frame` is the frame's number."""
@@ -151,38 +139,28 @@ class Picture:
     jpeg: bytes
 
 
-@dataclass(frozen=True)
-class _Job:
-    """The one frame that is held at a time."""
-
-    judged: Judged
-    captured: Captured
-
-
 class Pictures:
     """Takes the frames that were asked for.
 
     Args:
-        leases: the ring, to hold a frame while it is drawn and encoded.
-        view_fps: most pictures a second for all viewers together.
+        ring: holds a frame while it is drawn and encoded.
         view_width: pixels, at most, of a live picture; a snapshot has all that the camera gave.
         now: monotonic seconds.
     """
 
     def __init__(
         self,
-        leases: Leases,
+        ring: Ring,
         *,
-        view_fps: float = 10.0,
         view_width: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._leases = leases
-        self._period_s = 1.0 / view_fps
+        self._ring = ring
         self._view_width = view_width
         self._whole_wanted = False
         self._now = now
-        self._job: _Job | None = None  # the lane puts it where there is none; the thread takes it
+        # The one frame that is held: the lane puts it where there is none, the thread takes it.
+        self._job: tuple[Judged, Captured] | None = None
         self._work = threading.Event()
         self._stopping = False
         self._drawn = threading.Condition()  # guards what follows
@@ -203,8 +181,8 @@ class Pictures:
             return
         if self._job is not None or not self._due_at <= self._now() < self._wanted_until:
             return
-        self._leases.retain(captured)
-        self._job = _Job(judged, captured)
+        self._ring.retain(captured)
+        self._job = judged, captured
         self._work.set()
 
     # -------------------------------------------------------------------- the viewers' side
@@ -216,6 +194,8 @@ class Pictures:
             self._due_at = float("-inf")
             self._whole_wanted = True
         picture = self.watch(last, timeout_s)
+        if picture is not None and self._whole_wanted:  # it was in hand already, for a viewer
+            picture = self.watch(picture.serial, timeout_s)
         if picture is None:
             raise CameraError(
                 f"No frame was judged within {timeout_s:g} s, so there is no picture.",
@@ -254,34 +234,29 @@ class Pictures:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        with suppress(OSError):  # judging comes first; a niceness of this thread alone, on Linux
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        yield_to_judging()
         while True:
             self._work.wait()
             self._work.clear()
-            job = self._job
-            if job is not None:
-                try:
-                    self._perform(job)
-                finally:
-                    self._leases.release(job.captured)
-                    self._job = None
+            if self._job is not None:
+                judged, captured = self._job
+                with self._boundary.turn():  # a picture is not worth a thread
+                    self._show(judged, captured)
+                self._ring.release(captured)
+                self._job = None
             if self._stopping:
                 return
 
-    def _perform(self, job: _Job) -> None:
-        assert job.captured.address is not None
-        with self._boundary.turn():  # a picture is not worth a thread
-            self._show(job.judged, job.captured.address.pixels)
-
-    def _show(self, judged: Judged, pixels: Pixels) -> None:
+    def _show(self, judged: Judged, captured: Captured) -> None:
+        assert captured.address is not None
+        pixels = captured.address.pixels
         whole, self._whole_wanted = self._whole_wanted, False
         width = None if whole else self._view_width
         jpeg = encode(narrowed(annotate(pixels, judged), width))
         with self._drawn:
             serial = self._latest.serial + 1 if self._latest else 1
             self._latest = Picture(serial, judged.frame, judged.verdict, jpeg)
-            self._due_at = self._now() + self._period_s
+            self._due_at = self._now() + _PERIOD_S
             if self._now() >= self._wanted_until:
                 self._wanted_until = float("-inf")
             self._drawn.notify_all()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from edge_daemon.core.recipe import broken_rules, has_part_in_view, verdict_of
@@ -61,14 +60,6 @@ class Listener(Protocol):
         """The oldest frame waits for a model: until that one judges, no verdict comes."""
 
 
-@dataclass
-class _Hand:
-    """The frame in hand: popped, leased, not judged yet."""
-
-    captured: Captured
-    losses: int = 0
-
-
 class Lane:
     """One thread's loop over the ring."""
 
@@ -89,7 +80,8 @@ class Lane:
         self.is_split: Callable[[int], bool] | None = None
         """Whether a cutover before this frame would show one part to two models; None: never."""
         self._waits: dict[int, float] = {}  # changes that wait for a gap, and since when
-        self._hand: _Hand | None = None
+        self._hand: Captured | None = None  # popped, leased, not judged yet
+        self._losses = 0  # workers that were lost over it
         self._dead = 0  # the token of a load whose worker was lost; a newer one may be asked again
         self._crossed_epoch = 0  # the assignment that the pointer was set for
         self._gave_way = 0  # frames that went before the idle task that waits
@@ -113,7 +105,7 @@ class Lane:
 
     def turn(self) -> bool:
         """One look at the oldest frame; False when none will come any more."""
-        captured = self._hand.captured if self._hand else self._ring.head(IDLE_S)
+        captured = self._hand or self._ring.head(IDLE_S)
         self._cross(captured)
         if captured is not None:
             self._serve(captured)
@@ -242,16 +234,15 @@ class Lane:
         lost = self._active_slot.token_of(pointer.slot) == self._dead
         return (Reason.WORKER_LOST, True) if lost else (None, False)
 
-    def _take(self) -> _Hand:
+    def _take(self) -> Captured:
         """The frame in hand: from here on no stamp reaches it."""
         if self._hand is None:
-            self._hand = _Hand(self._ring.pop())
+            self._hand, self._losses = self._ring.pop(), 0
         return self._hand
 
     # ------------------------------------------------------------------ verdicts
 
-    def _judge(self, hand: _Hand, pointer: Pointer) -> None:
-        captured = hand.captured
+    def _judge(self, captured: Captured, pointer: Pointer) -> None:
         if self._obstacle(captured, pointer)[0] is not None:
             return  # stamped anew between head and pop: the next round decides
         slot = pointer.slot
@@ -263,19 +254,19 @@ class Lane:
         try:
             inference = slot.infer(captured.address, INFER_TIMEOUT_S)
         except SlotLost as lost:
-            self._lose(hand, token, str(lost))
+            self._lose(captured, token, str(lost))
             return
         except EdgeDaemonError as error:  # a worker may say anything of the box, too
-            self._fail(hand, error)
+            self._fail(captured, error)
             return
         if not inference.finite:
-            self._fail(hand, BundleError("The model gave numbers that are not finite."))
+            self._fail(captured, BundleError("The model gave numbers that are not finite."))
             return
         queue_ms = (began_at - captured.captured.at) * 1e3
         judged = self._verdict(captured, pointer, inference, queue_ms)
         if self._arms is not None:
             judged = self._arms.judge(judged, captured, is_gap=not self._ring.depth)
-        self._hand_on(hand, judged, pointer)
+        self._hand_on(captured, judged, pointer)
 
     def _verdict(
         self, captured: Captured, pointer: Pointer, inference: Inference, queue_ms: float
@@ -305,21 +296,20 @@ class Lane:
             faint=inference.faint,
         )
 
-    def _lose(self, hand: _Hand, token: int, why: str) -> None:
+    def _lose(self, captured: Captured, token: int, why: str) -> None:
         """Keep the frame for the next worker; a frame that takes two workers along is given up."""
         self._dead = token
-        hand.losses += 1
+        self._losses += 1
         self._listener.lost(token, why)
-        if hand.losses >= ATTEMPTS:
-            self._let_go(hand, Reason.INFERENCE_FAILED)
+        if self._losses >= ATTEMPTS:
+            self._let_go(captured, Reason.INFERENCE_FAILED)
 
-    def _fail(self, hand: _Hand, error: EdgeDaemonError) -> None:
+    def _fail(self, captured: Captured, error: EdgeDaemonError) -> None:
         self._listener.failed(error)
-        self._let_go(hand, Reason.INFERENCE_FAILED)
+        self._let_go(captured, Reason.INFERENCE_FAILED)
 
-    def _let_go(self, hand: _Hand, reason: Reason) -> None:
+    def _let_go(self, captured: Captured, reason: Reason) -> None:
         """An honest `uninspected`: no model vouches for this frame."""
-        captured = hand.captured
         judged = Judged(
             frame=captured.number,
             captured_utc=captured.captured.utc,
@@ -328,16 +318,16 @@ class Lane:
             verdict=Verdict.UNINSPECTED,
             reason=reason,
         )
-        self._hand_on(hand, judged)
+        self._hand_on(captured, judged)
 
-    def _hand_on(self, hand: _Hand, judged: Judged, pointer: Pointer | None = None) -> None:
+    def _hand_on(self, captured: Captured, judged: Judged, pointer: Pointer | None = None) -> None:
         """Tell the verdict and let the frame go; `pointer`: what judged it."""
         self._hand = None
         self._last_at = self._now().at
         try:
-            self._listener.judged(judged, hand.captured)
-            is_ours = self._ring.handed_over is not hand.captured
+            self._listener.judged(judged, captured)
+            is_ours = self._ring.handed_over is not captured
             if self._arms is not None and pointer is not None and is_ours and not self._ring.depth:
-                self._arms.look(hand.captured, pointer)
+                self._arms.look(captured, pointer)
         finally:
-            self._ring.done(hand.captured)
+            self._ring.done(captured)

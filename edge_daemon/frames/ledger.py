@@ -11,7 +11,7 @@ import threading
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,19 +23,6 @@ WINDOW = 4096
 
 MODELS_KEPT = 16
 """Models that are counted one by one; of more, the one that judged longest ago joins the rest."""
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A moment in the ledger, to ask later what happened since."""
-
-    counts: Counts
-    inspected: int
-
-    @classmethod
-    def at(cls, counts: Counts) -> Mark:
-        """The moment at which these were counted."""
-        return cls(counts, counts.inspected)
 
 
 class _Spread:
@@ -90,8 +77,8 @@ class Ledger:
         self._latency_spread = _Spread()
         self._latency_ms = array("d", bytes(8 * window))
         self._inference_ms = array("d", bytes(8 * window))
-        self._violations = 0
-        self._first_violation: str | None = None
+        self.first_violation: str | None = None
+        """How the promise was broken first, as a sentence for the log; None: it was kept."""
 
     def record(self, judged: Judged) -> None:
         """One frame has its outcome. Never raises: what is wrong with it is a violation."""
@@ -146,24 +133,13 @@ class Ledger:
             self._models.setdefault(None, _Tally()).merge(self._models.pop(oldest))
 
     def _object(self, what: str) -> None:
-        self._violations += 1
-        if self._first_violation is None:
-            self._first_violation = what
+        if self.first_violation is None:
+            self.first_violation = what
 
     # -------------------------------------------------------------------------- reading
 
-    @property
-    def violations(self) -> int:
-        """How often the promise was broken; anything but 0 is reported."""
-        return self._violations
-
-    @property
-    def first_violation(self) -> str | None:
-        """The first example, as a sentence for the log."""
-        return self._first_violation
-
     def counts(self) -> Counts:
-        """All frames since the start."""
+        """All frames since the start; also a moment, to ask later what happened since."""
         with self._lock:
             return self._counts()
 
@@ -172,18 +148,8 @@ class Ledger:
         with self._lock:
             return {reason: count for reason, count in self._reasons.items() if count}
 
-    def verdicts(self) -> dict[tuple[BundleRef | None, Verdict], int]:
-        """How many frames each bundle has judged, by verdict; None: those that judged long ago."""
-        with self._lock:
-            return {
-                (ref, verdict): count
-                for ref, tally in self._models.items()
-                for verdict, count in tally.verdicts.items()
-                if count
-            }
-
     def totals(self) -> Totals:
-        """All that was counted, as of one moment."""
+        """All that was counted, as of one moment; the model None stands for those of long ago."""
         with self._lock:
             return Totals(
                 self._counts(),
@@ -195,31 +161,23 @@ class Ledger:
                 self._latency_spread.shown(),
             )
 
-    def mark(self) -> Mark:
-        return Mark.at(self.counts())
+    def latency_between(self, first: Counts, last: Counts) -> Latency:
+        """From capture to verdict, between two moments, as far as they still lie in the window."""
+        return self._latency(self._latency_ms, first, last)
 
-    def since(self, mark: Mark) -> tuple[Counts, Latency]:
-        """Frames since the mark, and their latency from capture to verdict."""
-        return self.between(mark, self.mark())
-
-    def between(self, first: Mark, last: Mark) -> tuple[Counts, Latency]:
-        """The same for the span of two marks, as far as it still lies in the window."""
-        return last.counts - first.counts, self._latency(self._latency_ms, first, last)
-
-    def inference_between(self, first: Mark, last: Mark) -> Latency:
-        """Time in the model alone, for the span of two marks."""
+    def inference_between(self, first: Counts, last: Counts) -> Latency:
+        """The same for the time in the model alone."""
         return self._latency(self._inference_ms, first, last)
 
     def recent(self, frames: int = 300) -> Latency:
         """Latency from capture to verdict over the last inspected frames."""
-        last = self.mark()
-        first = Mark(last.counts, max(0, last.inspected - frames))
-        return self._latency(self._latency_ms, first, last)
+        last = self.counts()
+        return self.latency_between(replace(last, inspected=max(0, last.inspected - frames)), last)
 
     def _counts(self) -> Counts:
         return Counts(self._next, self._inspected, self._dropped, self._uninspected)
 
-    def _latency(self, values: array[float], first: Mark, last: Mark) -> Latency:
+    def _latency(self, values: array[float], first: Counts, last: Counts) -> Latency:
         window = len(values)
         with self._lock:  # a copy of 32 KiB; what is slow comes after it
             kept = np.array(values)

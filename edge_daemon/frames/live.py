@@ -7,27 +7,25 @@ publisher and the pictures find it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import Assignment, BundleRef, Instant, Judged, Reason, Verdict
+from edge_daemon.core.values import Counts, Instant, Judged, Reason, Verdict
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.ledger import Ledger, Mark
+from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.records import Records
 from edge_daemon.frames.ring import Ring
-from edge_daemon.frames.samples import Sampler, Samples
+from edge_daemon.frames.samples import Samples
 from edge_daemon.host.clock import Clock
 from edge_daemon.slots.active import Crossed
-from edge_daemon.slots.frame_control import TrialRecords
 
 
 @dataclass(frozen=True)
 class _Moment:
-    """A mark in the ledger, and the sums that the ledger does not keep."""
+    """What the ledger had counted, and the sums that it does not keep."""
 
-    mark: Mark
+    counts: Counts
     failed: int
     ng: int
     detections: int
@@ -51,10 +49,15 @@ class LiveLine:
         self._ledger = ledger
         self._clock = clock
         self._outlets = outlets
-        self.crossed = outlets.crossed
-        self._failed = self._ng = self._detections = 0
         self._samples = Samples(ring)
         self._records = Records()
+        self._failed = self._ng = self._detections = 0
+        # These calls of the two protocols are answered by others, as they are.
+        self.crossed, self.lost = outlets.crossed, outlets.lost
+        self.stamp, self.stamp_from, self.lift = ring.stamp, ring.stamp_from, ring.lift
+        self.pass_over, self.open = ring.pass_over, ring.open
+        self.sampler = self._samples.sampler
+        self.begin_record, self.trial_records = self._records.begin, self._records.of_trial
         self.failure: EdgeDaemonError | None = None
         """Why the model gave no verdict on the last frame that it failed at."""
 
@@ -72,9 +75,6 @@ class LiveLine:
         self._outlets.offer_picture(judged, captured)
         self._outlets.publish(judged)
 
-    def lost(self, token: int, why: str) -> None:
-        self._outlets.lost(token, why)
-
     def failed(self, error: EdgeDaemonError) -> None:
         self.failure = error
 
@@ -87,49 +87,20 @@ class LiveLine:
     def next_frame(self) -> int:
         return self._ring.next_number
 
-    def mark(self) -> object:
-        """This moment."""
-        return _Moment(self._ledger.mark(), self._failed, self._ng, self._detections)
+    def mark(self) -> _Moment:
+        return _Moment(self._ledger.counts(), self._failed, self._ng, self._detections)
 
     def since(self, mark: object) -> Window:
-        """What happened from that moment until now."""
         assert isinstance(mark, _Moment)
         now = self.mark()
-        assert isinstance(now, _Moment)
-        counts, frame_ms = self._ledger.between(mark.mark, now.mark)
         return Window(
-            counts,
-            frame_ms,
-            self._ledger.inference_between(mark.mark, now.mark),
+            now.counts - mark.counts,
+            self._ledger.latency_between(mark.counts, now.counts),
+            self._ledger.inference_between(mark.counts, now.counts),
             now.failed - mark.failed,
             now.ng - mark.ng,
             now.detections - mark.detections,
         )
 
-    def begin_record(self, ref: BundleRef) -> None:
-        self._records.begin(ref)
-
-    def trial_records(self, ref: BundleRef) -> TrialRecords:
-        return self._records.of_trial(ref)
-
     def fence(self) -> Instant:
         return self._ring.fence(self._clock.now)
-
-    def stamp(self, assignment: Assignment, since_at: float) -> None:
-        self._ring.stamp(assignment, since_at)
-
-    def stamp_from(self, assignment: Assignment, number: int) -> None:
-        self._ring.stamp_from(assignment, number)
-
-    def lift(self, *since_at: float) -> None:
-        self._ring.lift(*since_at)
-
-    def pass_over(self, epoch: int) -> None:
-        self._ring.pass_over(epoch)
-
-    def open(self) -> None:
-        self._ring.open()
-
-    def sampler(self) -> AbstractContextManager[Sampler]:
-        """Copies of frames, for one proof."""
-        return self._samples.sampler()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ from edge_daemon.core.credentials import public_source
 from edge_daemon.frames.camera import Making
 from edge_daemon.frames.device_setup import asks_something, remarks, set_controls
 from edge_daemon.frames.exclusive import Exclusive
-from edge_daemon.frames.fault import Fault, SourceError, diagnose
+from edge_daemon.frames.fault import SourceError, diagnose
 from edge_daemon.frames.v4l2 import V4L2Device
 from edge_daemon.host.memory import FrameShape, Pixels
 
@@ -46,13 +46,9 @@ class OpenCVCamera:
         self._source = settings.source
         self._using = Exclusive(self._let_go, self._closed)
         self._capture: cv2.VideoCapture | None = None
-        self._fps: float | None = None
+        self.fps: float | None = None
         self._first: Pixels | None = None  # read at the open, to learn the true shape
         self._silent = False  # the last read ran into the timeout
-
-    @property
-    def fps(self) -> float | None:
-        return self._fps
 
     def open(self) -> FrameShape:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -91,10 +87,13 @@ class OpenCVCamera:
         capture.setExceptionMode(False)
         limit_s = str(math.ceil(self._settings.read_timeout_s))
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", limit_s)
+        parameters: list[int] = []
+        if self._settings.policy == "latest":  # the driver's queue is age, not safety
+            parameters = [cv2.CAP_PROP_BUFFERSIZE, 1]
         try:
-            opened = capture.open(self._source, cv2.CAP_V4L2, self._parameters())
+            opened = capture.open(self._source, cv2.CAP_V4L2, parameters)
         except cv2.error as error:
-            raise SourceError(Fault.GARBAGE, f"{self._source} cannot be opened: {error}") from None
+            raise SourceError(f"{self._source} cannot be opened: {error}") from None
         if not opened:
             capture.release()
             if time.monotonic() - began >= self._settings.open_timeout_s:
@@ -103,13 +102,7 @@ class OpenCVCamera:
         self._capture = capture
         self._set_up(capture)
         said = capture.get(cv2.CAP_PROP_FPS)
-        self._fps = said if 0 < said <= 1000 else None
-
-    def _parameters(self) -> list[int]:
-        parameters: list[Any] = []
-        if self._settings.policy == "latest":
-            parameters += [cv2.CAP_PROP_BUFFERSIZE, 1]  # the driver's queue is age, not safety
-        return parameters
+        self.fps = said if 0 < said <= 1000 else None
 
     def _set_up(self, capture: cv2.VideoCapture) -> None:
         """What the settings ask for, and what the device took of it."""
@@ -132,7 +125,6 @@ class OpenCVCamera:
             self.remarks = (f"{self._source} does not say what it took of the settings: {error}",)
 
     def _read(self, pixels: Pixels | None) -> Pixels:
-        """One decoded frame."""
         if self._capture is None:
             raise self._closed()
         if self._silent:
@@ -142,7 +134,7 @@ class OpenCVCamera:
             good, frame = self._capture.read(pixels)
         except cv2.error as error:
             raise SourceError(
-                Fault.GARBAGE, f"{self._source} gave a frame that cannot be decoded: {error}."
+                f"{self._source} gave a frame that cannot be decoded: {error}."
             ) from None
         # After a timeout the driver may hand out what it still held, each after another one.
         self._silent = time.monotonic() - began >= self._settings.read_timeout_s
@@ -150,13 +142,11 @@ class OpenCVCamera:
             if self._silent:
                 raise self._timeout("gave no frame", self._settings.read_timeout_s)
             raise SourceError(
-                Fault.ENDED,
                 f"The stream of {self._source} ended.",
                 hint="The camera or its cable went away, or the camera restarts.",
             )
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:  # no known format
             raise SourceError(
-                Fault.GARBAGE,
                 f"{self._source} gives frames of {frame.shape} {frame.dtype}, not colour pictures.",
                 hint="Set the camera to an 8-bit colour format.",
             )
@@ -166,13 +156,12 @@ class OpenCVCamera:
 
     def _timeout(self, what: str, limit_s: float) -> SourceError:
         return SourceError(
-            Fault.TIMEOUT,
             f"{self._source} {what} within {limit_s:g} s.",
             hint="Is the camera on, and its cable in?",
         )
 
     def _closed(self) -> SourceError:
-        return SourceError(Fault.ENDED, f"{self._source} was closed.")
+        return SourceError(f"{self._source} was closed.")
 
 
 def open_device(settings: CameraSettings, _making: Making) -> OpenCVCamera:

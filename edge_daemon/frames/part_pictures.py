@@ -27,7 +27,7 @@ from edge_daemon.core.recipe import digest
 from edge_daemon.core.values import Judged
 from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import StateError
-from edge_daemon.frames.rejected import found_facts
+from edge_daemon.frames.rejected import frame_facts
 from edge_daemon.host.disk import write_whole
 from edge_daemon.host.picture_index import PartRow, PictureIndex, PictureRow
 
@@ -215,15 +215,16 @@ class PartPictures:
             self._folder.mkdir(parents=True, exist_ok=True)
             index = PictureIndex(self._folder)
             self._clear()
-            there = {str(path.relative_to(self._folder)) for path in self._pictures()}
+            there = {
+                str(path.relative_to(self._folder))
+                for path in self._folder.glob("*/*/*.jpg")
+                if _OURS.fullmatch(path.name)
+            }
             known = index.paths()
             index.forget(known - there)
             index.add(*(found for path in sorted(there - known) for found in self._read(path)))
             self._index = index
         return self._index
-
-    def _pictures(self) -> Iterator[Path]:
-        return (path for path in self._folder.glob("*/*/*.jpg") if _OURS.fullmatch(path.name))
 
     def _clear(self) -> None:
         """What an earlier life did not finish: a JSON without its picture, half a file."""
@@ -325,25 +326,17 @@ def _part(told: PartOutcome) -> dict[str, Any]:
 
 
 def _facts(boot: str, judged: Judged) -> dict[str, Any]:
-    """The words of the result topic, with the digest and the zones of the recipe that judged.
+    """With the digest and the zones of the recipe that judged.
 
     All that a viewer needs to draw on the picture, which stays as the camera gave it.
     """
-    when = datetime.fromtimestamp(judged.captured_utc, timezone.utc)
     return {
         "boot": boot,
-        "frame": judged.frame,
-        "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        **frame_facts(judged),
         "utc": judged.captured_utc,
-        "model": str(judged.model) if judged.model else None,
-        "sha256": judged.sha256,
         "recipe": _digest_of(judged.recipe) if judged.recipe else None,
-        "product": judged.assignment.product,
-        "job_order": judged.assignment.job_order,
-        "verdict": judged.verdict.value,
         "reason": judged.reason.value if judged.reason else None,
         "causes": list(judged.causes),
         "size": judged.size,
         "zones": {zone.name: zone.points for zone in judged.recipe.zones} if judged.recipe else {},
-        "detections": [found_facts(each) for each in judged.detections],
     }

@@ -114,7 +114,6 @@ class _Stillness:
         self.is_live = False
 
     def look(self, grid: Pixels, at: float) -> None:
-        """One picture more."""
         if self._first is None or self._last is None or self._first.shape != grid.shape:
             self._begin(grid, at)
             return

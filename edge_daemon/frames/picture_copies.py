@@ -6,20 +6,20 @@ quota of the folder bounds it. A place that hangs costs this thread only.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
-from edge_daemon.errors import BoxError, EdgeDaemonError, StateError
+from edge_daemon.errors import BoxError, EdgeDaemonError
+from edge_daemon.frames.collector import without_path
 from edge_daemon.frames.copy_places import Place
 from edge_daemon.frames.part_pictures import drawn_of
 from edge_daemon.host.blame import MOST_TRIES, Blame
+from edge_daemon.host.box import yield_to_judging
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.picture_index import PictureIndex, PictureRow
 
@@ -107,8 +107,7 @@ class PictureCopies:
         return min(_AGAIN_AT_MOST_S, _AGAIN_S * 2.0 ** min(self._failures - 1, 16))
 
     def _run(self) -> None:
-        with suppress(OSError):  # judging comes first
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        yield_to_judging()
         while not self._stopping.wait(self.wait_s):
             if self._is_ready():
                 with self._boundary.turn():
@@ -150,7 +149,7 @@ class PictureCopies:
             hint = getattr(error, "hint", None) or "Is the share mounted, with room?"
             detail = getattr(error, "detail", None)
             _log.error("pictures_not_copied", error=said, detail=detail or None, hint=hint)
-        self.fault = _without_path(error)
+        self.fault = without_path(error)
 
     def _copy_waiting(self, index: PictureIndex) -> None:
         """Round by round, those last that were refused before; raises what was in the way."""
@@ -164,16 +163,20 @@ class PictureCopies:
                 tried.add(row.path)
                 self._busy_since = time.monotonic()
                 try:
-                    self._copy(row)
+                    was_there = self._copy(row)
                 except (OSError, BoxError) as error:
                     fault = error
                     if self._refused(row):
                         raise
                 else:
-                    self._taken(index, row)
+                    index.mark_copied(row)
+                    if was_there:
+                        self._taken(index, row)
             self._count(index)
         if fault is not None:
             raise fault
+        self._blame = Blame()  # nothing waits: what was refused is copied, or has gone
+        self._refusals.clear()
 
     def _settled(self, index: PictureIndex, tried: set[str]) -> list[PictureRow]:
         now = self._utc()
@@ -184,26 +187,25 @@ class PictureCopies:
         ]
         return sorted(rows, key=lambda row: self._blame.tries.get(row.path, -1))
 
-    def _copy(self, row: PictureRow) -> None:
-        """Its files, the picture last; one that has gone meanwhile is no fault."""
+    def _copy(self, row: PictureRow) -> bool:
+        """Its files, the picture last; False for one that has gone meanwhile, which is no fault."""
         source = self._folder / row.path
         drawn = drawn_of(source)
         beside = (source.with_suffix(".json"), *([drawn] if drawn.exists() else []))
         try:
             files = {path: path.read_bytes() for path in (*beside, source)}
         except FileNotFoundError:
-            return
+            return False
         for path, content in files.items():
             self._place.put(str(path.relative_to(self._folder)), content)
+        return True
 
     def _refused(self, row: PictureRow) -> bool:
         self._refusals[row.path] = row
-        tally = self.tally
-        self.tally = CopyTally(tally.copied, tally.failed + 1, tally.given_up)
+        self.tally = replace(self.tally, failed=self.tally.failed + 1)
         return self._blame.refused(row.path)
 
     def _taken(self, index: PictureIndex, row: PictureRow) -> None:
-        index.mark_copied(row)
         self._refusals.pop(row.path, None)
         given_up = self._blame.taken(row.path)
         for path in given_up:
@@ -212,12 +214,3 @@ class PictureCopies:
             _log.error("picture_copy_given_up", picture=path, tries=MOST_TRIES)
         tally = self.tally
         self.tally = CopyTally(tally.copied + 1, tally.failed, tally.given_up + len(given_up))
-
-
-def _without_path(error: OSError | EdgeDaemonError) -> str:
-    """Why, in words that may leave the box."""
-    if isinstance(error, StateError):
-        return "the index of pictures cannot be used"
-    if isinstance(error, EdgeDaemonError):
-        return error.message.rstrip(".")
-    return error.strerror or type(error).__name__

@@ -8,8 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+
+from edge_daemon.host.disk import write_whole
 
 
 class PictureFolder:
@@ -33,11 +36,12 @@ class PictureFolder:
         if self._kept is None:
             self._kept = self._scan()
         self._make_room(len(jpeg) + len(facts))
-        self._put(f"{stem}.json", facts)
-        self._put(f"{stem}.jpg", jpeg)  # last: a picture that is there has its facts
+        path = self._folder / f"{stem}.jpg"
+        write_whole(path.with_suffix(".json"), facts)
+        write_whole(path, jpeg)  # last: a picture that is there has its facts
         self._kept.append((stem, len(jpeg) + len(facts)))
         self._size_bytes += len(jpeg) + len(facts)
-        return self._folder / f"{stem}.jpg"
+        return path
 
     def tend(self) -> None:
         """Nothing is to be done between pictures."""
@@ -53,17 +57,11 @@ class PictureFolder:
             return []
         return [self._folder / name for name in sorted(names, reverse=True)[:most]]
 
-    def find(self, name: str) -> Path | None:
-        """The picture of this file name, where this room has named it so."""
-        return self._folder / name if self._ours.fullmatch(name) else None
-
     def read(self, name: str) -> bytes | None:
-        """The picture of this file name; None where there is none. Any thread."""
-        path = self.find(name)
-        try:
-            return path.read_bytes() if path else None
-        except OSError:
-            return None
+        """The picture of a file name that this room gave; None where there is none. Any thread."""
+        with suppress(OSError):
+            return (self._folder / name).read_bytes() if self._ours.fullmatch(name) else None
+        return None
 
     def _scan(self) -> deque[tuple[str, int]]:
         """What an earlier run has left."""
@@ -86,16 +84,6 @@ class PictureFolder:
             kept.popleft()
             self._size_bytes -= size
             self.removed += 1
-
-    def _put(self, name: str, content: bytes) -> None:
-        """Whole or not at all. Not fsynced: a picture lost in a power cut is no lost verdict."""
-        part = self._folder / f".{name}.part"
-        try:
-            part.write_bytes(content)
-            os.replace(part, self._folder / name)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
 
 
 def stamp(utc: float) -> str:

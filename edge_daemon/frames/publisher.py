@@ -30,11 +30,6 @@ class Publisher:
         """Called by the lane; never waits."""
         self._queue.put(judged)
 
-    @property
-    def depth(self) -> int:
-        """Verdicts that wait to be told."""
-        return self._queue.qsize()
-
     def stop(self, timeout_s: float) -> None:
         """Tell what was put before, then end."""
         self._queue.put(None)

@@ -33,11 +33,12 @@ class _Counter:
         self.changes += holds is not self.last
         self.last = holds
 
-    def take(self) -> Count:
-        """What was counted, and begin anew; the last frame stays known."""
-        count = Count(self.frames, self.changes)
+    def shown(self) -> Count:
+        return Count(self.frames, self.changes)
+
+    def begin_anew(self) -> None:
+        """The last frame stays known."""
         self.frames = self.changes = 0
-        return count
 
 
 class _Stream:
@@ -62,34 +63,23 @@ class _Stream:
         for cause, counter in self._causes.items():
             counter.add(cause in judged.causes)
         if self._frames == WINDOW:
-            self._windows.append(self._take())
+            self._windows.append(self._so_far())
+            self._frames = 0
+            for counter in (self._ng, self._nothing, self._empty, *self._causes.values()):
+                counter.begin_anew()
 
     def windows(self) -> tuple[Shares, ...]:
         """All of them, the one that is being filled too."""
-        if self._frames:
-            whole = tuple(self._windows)
-            return (*whole, self._so_far())
-        return tuple(self._windows)
+        return (*self._windows, *((self._so_far(),) if self._frames else ()))
 
     def _so_far(self) -> Shares:
         return Shares(
             self._frames,
-            Count(self._ng.frames, self._ng.changes),
-            Count(self._nothing.frames, self._nothing.changes),
-            {name: Count(each.frames, each.changes) for name, each in self._causes.items()},
-            Count(self._empty.frames, self._empty.changes),
+            self._ng.shown(),
+            self._nothing.shown(),
+            {name: each.shown() for name, each in self._causes.items()},
+            self._empty.shown(),
         )
-
-    def _take(self) -> Shares:
-        shares = Shares(
-            self._frames,
-            self._ng.take(),
-            self._nothing.take(),
-            {name: each.take() for name, each in self._causes.items()},
-            self._empty.take(),
-        )
-        self._frames = 0
-        return shares
 
 
 class _Streams:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from edge_daemon.core.values import Detection, Judged
 from edge_daemon.frames.picture_folder import PictureFolder, stamp
+from edge_daemon.messaging.times import iso_utc
 
 _OURS = re.compile(r"^\d{8}T\d{6}\.\d{3}Z-\d{9,}-\w+\.jpg$")
 
@@ -26,21 +26,16 @@ class RejectedFolder(PictureFolder):
 
     def write(self, judged: Judged, jpeg: bytes, _drawn: bytes | None = None) -> Path:
         """Keep one frame; gives the picture's path. Raises OSError."""
-        facts = json.dumps(_facts(judged), ensure_ascii=False).encode()
-        return self.put(_stem(judged), jpeg, facts)
+        facts = json.dumps(frame_facts(judged), ensure_ascii=False).encode()
+        name = re.sub(r"\W", "_", judged.model.name) if judged.model else "none"
+        return self.put(f"{stamp(judged.captured_utc)}-{judged.frame:09d}-{name}", jpeg, facts)
 
 
-def _stem(judged: Judged) -> str:
-    name = re.sub(r"\W", "_", judged.model.name) if judged.model else "none"
-    return f"{stamp(judged.captured_utc)}-{judged.frame:09d}-{name}"
-
-
-def _facts(judged: Judged) -> dict[str, Any]:
-    """The words of the result topic."""
-    when = datetime.fromtimestamp(judged.captured_utc, timezone.utc)
+def frame_facts(judged: Judged) -> dict[str, Any]:
+    """A frame in the words of the result topic."""
     return {
         "frame": judged.frame,
-        "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": iso_utc(judged.captured_utc),
         "model": str(judged.model) if judged.model else None,
         "sha256": judged.sha256,
         "product": judged.assignment.product,

@@ -42,15 +42,15 @@ class Ring:
         self._scratch: Pixels | None = None
         self._waiting: deque[Waiting] = deque()
         self._live: deque[Waiting] = deque()  # those of `_waiting` that have a place
-        self._next = 0
-        self._assignment = Assignment()
+        self.next_number = 0  # of the frame that is captured next
+        self.assignment = Assignment()  # of the newest captured frame
         self._boundaries: deque[AssignmentStart] = deque()  # not reached yet, as they were called
         self._fences: deque[float] = deque()  # frames captured from then on stay for now
         self._woken = False
-        self._closed = False
-        self._opened = opened
+        self.closed = False
+        self.is_open = opened
         self._preview: Lease | None = None
-        self._previewed = 0
+        self.previewed = 0  # frames that were seen before `open`
         self.handed_over: Captured | None = None  # by the lane, until it is done with that frame
         self.passed_over = -1
         """The newest epoch whose frames wait for no model; see `pass_over`."""
@@ -58,12 +58,6 @@ class Ring:
         """Told of each captured frame, in order, on the camera's thread; set before the first."""
 
     # ------------------------------------------------------------------- the camera's side
-
-    @property
-    def memories(self) -> tuple[FrameMemory, ...]:
-        """Where frames lie: the one in use, and those of an old shape that are still held."""
-        with self._lock:
-            return tuple(self._pools)
 
     def begin(self, shape: FrameShape) -> Lease:
         """A place to write one frame of `shape` into, or a scratch place when none is free.
@@ -89,11 +83,12 @@ class Ring:
         `flaw`: why its picture is no evidence; None where a model may judge it.
         """
         with self._lock:
-            if self._closed or not self._opened:
+            if self.closed or not self.is_open:
                 self._show(lease)
                 return
-            frame = Waiting(self._next, captured, self._assigned(self._next, captured.at), flaw)
-            self._next += 1
+            number = self.next_number
+            frame = Waiting(number, captured, self._assigned(number, captured.at), flaw)
+            self.next_number += 1
             if lease.address is None:
                 frame.dropped = Reason.DROPPED_OVERFLOW
                 self._let_go_lease(lease)
@@ -101,7 +96,7 @@ class Ring:
                 frame.address = lease.address
                 self._live.append(frame)
             self._waiting.append(frame)
-            number, assignment = frame.number, frame.assignment
+            assignment = frame.assignment
             self._changed.notify_all()
         self.on_capture(number, captured, assignment)
 
@@ -234,7 +229,7 @@ class Ring:
     def open(self) -> None:
         """Frames committed from now on are captured: they are numbered and get a verdict."""
         with self._lock:
-            self._opened = True
+            self.is_open = True
             self._end_preview()
 
     def preview(self) -> Pixels | None:
@@ -259,46 +254,22 @@ class Ring:
         return room <= 1
 
     @property
-    def is_open(self) -> bool:
-        """Whether frames are captured yet."""
-        return self._opened
-
-    @property
-    def previewed(self) -> int:
-        """How many frames were seen before `open`."""
-        return self._previewed
-
-    @property
-    def next_number(self) -> int:
-        """The number that the next captured frame will get."""
-        return self._next
-
-    @property
     def depth(self) -> int:
         """How many frames wait, tombstones included."""
         return len(self._waiting)
-
-    @property
-    def assignment(self) -> Assignment:
-        """What the newest captured frame carries."""
-        return self._assignment
 
     def upcoming(self, at: float) -> Assignment:
         """What a frame captured at `at` (monotonic) would carry."""
         with self._lock:
             for boundary in reversed(self._boundaries):
-                if boundary.reached(self._next, at):
+                if boundary.reached(self.next_number, at):
                     return boundary.assignment
-            return self._assignment
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
+            return self.assignment
 
     def close(self) -> None:
         """Nothing more comes in; `head` yields what is left. Memory goes with its last frame."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             self._end_preview()
             self._retire()
             self._changed.notify_all()
@@ -307,16 +278,16 @@ class Ring:
 
     def _is_fenced(self) -> bool:
         is_fenced = bool(self._fences) and self._waiting[0].captured.at >= self._fences[0]
-        return is_fenced and not self._closed and not self._is_tight()
+        return is_fenced and not self.closed and not self._is_tight()
 
     def _show(self, lease: Lease) -> None:
         """A frame that is not captured: the newest is kept to be looked at, before the start."""
-        if self._closed:
+        if self.closed:
             self._let_go_lease(lease)
             return
         self._end_preview()
         self._preview = lease
-        self._previewed += 1
+        self.previewed += 1
 
     def _end_preview(self) -> None:
         lease, self._preview = self._preview, None
@@ -324,14 +295,14 @@ class Ring:
             self._let_go_lease(lease)
 
     def _wait(self, timeout_s: float | None) -> None:
-        before = self._next
+        before = self.next_number
         self._changed.wait_for(
-            lambda: self._woken or self._closed or self._next != before, timeout_s
+            lambda: self._woken or self.closed or self.next_number != before, timeout_s
         )
         self._woken = False
 
     def _pool_for(self, shape: FrameShape) -> Pool | None:
-        if self._closed:
+        if self.closed:
             return None
         if self._pool is None or self._pool.memory.shape != shape:
             pool = Pool.allocate(shape, self._places)
@@ -383,7 +354,7 @@ class Ring:
                 frame.assignment = boundary.assignment
                 reached = True
             if reached:  # then every later frame is past it, and past all boundaries set before
-                self._assignment = boundary.assignment
+                self.assignment = boundary.assignment
                 self._boundaries.clear()
             else:
                 self._boundaries.append(boundary)
@@ -393,8 +364,8 @@ class Ring:
         """The latest call whose boundary this frame has reached decides, and ends earlier ones."""
         for index in range(len(self._boundaries) - 1, -1, -1):
             if self._boundaries[index].reached(number, at):
-                self._assignment = self._boundaries[index].assignment
+                self.assignment = self._boundaries[index].assignment
                 for _ in range(index + 1):
                     self._boundaries.popleft()
                 break
-        return self._assignment
+        return self.assignment

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, suppress
 
 import numpy as np
 
@@ -54,8 +53,9 @@ class Sampler:
         """A frame, from the lane."""
         with self._taken:
             if self._wanted:
-                self._sample, self._wanted = Sample(self._copy(pixels), judged), False
-                self._taken.notify_all()
+                with suppress(OSError):  # no memory now: the next frame may do
+                    self._sample, self._wanted = Sample(self._copy(pixels), judged), False
+                    self._taken.notify_all()
 
     def look_up(self) -> None:
         """The line waits, from the lane."""
@@ -63,7 +63,6 @@ class Sampler:
             self._taken.notify_all()
 
     def close(self) -> None:
-        """Give the memory back."""
         with self._taken:
             self._samples.forget(self)
             if self._memory is not None:
@@ -79,6 +78,7 @@ class Sampler:
         if self._memory is None or self._memory.shape != shape:
             if self._memory is not None:
                 self._memory.close()
+                self._memory = None
             self._memory = FrameMemory.allocate(shape, 1)
         return self._memory
 
@@ -93,14 +93,9 @@ class Samples:
         self.shape = UNSEEN_SHAPE
         self.line_waits = False
 
-    @contextmanager
-    def sampler(self) -> Iterator[Sampler]:
+    def sampler(self) -> AbstractContextManager[Sampler]:
         """For one proof; its memory is given back at the end."""
-        sampler = Sampler(self)
-        try:
-            yield sampler
-        finally:
-            sampler.close()
+        return closing(Sampler(self))
 
     def judged(self, judged: Judged, captured: Captured) -> None:
         """From the lane: one frame with a verdict, while its pixels stay."""
@@ -110,7 +105,6 @@ class Samples:
         pixels = captured.address.pixels
         self.shape = FrameShape(*pixels.shape[:2])
         for sampler in self._wanting:
-            self.forget(sampler)
             sampler.take(judged, pixels)
 
     def none_comes(self) -> None:

@@ -1,9 +1,11 @@
-"""The size of the box: processors and memory."""
+"""The box: its processors and memory, and how a thread gives way on it."""
 
 from __future__ import annotations
 
 import os
 import platform
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 FEWEST_SLOTS = 2
@@ -15,6 +17,12 @@ _SLOT_BYTES = 1 << 30  # a large model, with its inference
 def usual_threads() -> int:
     """Half of the cores, so that a bundle that is being proven does not take those of the lane."""
     return max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+
+
+def yield_to_judging() -> None:
+    """Give this thread, and on Linux it alone, a niceness of 10: judging comes first."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def usual_slots(available_bytes: int, device: str) -> int:

@@ -35,7 +35,6 @@ class Certificates:
         """POSIX seconds, by the key of the setting: `ca` and `certificate`."""
 
     def look(self, now: Instant) -> None:
-        """Read the files again if it is time."""
         if now.at - self._looked_at < AGAIN_S:
             return
         self._looked_at = now.at

@@ -6,13 +6,14 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from edge_daemon.documents import DocumentError, read_bytes
+from edge_daemon.documents import DocumentError, durable, read_bytes
+from edge_daemon.documents.durable import sync_folder
 from edge_daemon.errors import StateError
 
 _log = structlog.get_logger(__name__)
@@ -23,22 +24,9 @@ RESERVE_BYTES = 4 << 20
 
 
 def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Replace the file in one step: after a power cut it holds the old content or the new.
-
-    Temp file beside it, fsync, rename, fsync of the folder. Raises StateError.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """As `documents.durable`, for a file of the state folder; raises StateError."""
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with ExitStack() as undo:
-            undo.callback(temporary.unlink, missing_ok=True)
-            with open(fd, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            undo.pop_all()
-        sync_folder(path.parent)
+        durable.write_durably(path, content, mode)
     except OSError as error:
         raise unusable(path, error) from error
 
@@ -52,15 +40,6 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames, creations and deletions in the folder durable; raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def unusable(path: Path, error: OSError) -> StateError:
@@ -176,29 +155,23 @@ class FolderLock:
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)
             if os.path.lexists(path) and not path.is_file():
                 self.aside = (set_aside(path, "was no file"),)
-            self._file = open(path, "a+", encoding="ascii", errors="replace")  # noqa: SIM115 - held until close
+            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - held until close
         except OSError as error:
             raise unusable(path, error) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.seek(0)
-            holder = self._file.read(20).strip() or "unknown"
+            holder = (self._file.read(20) or b"").decode("ascii", "replace").strip() or "unknown"
             self._file.close()
             raise StateError(
                 f"{folder} is in use by another daemon (process {holder}).",
                 hint="Stop that one first, or give this device a name or state_dir of its own.",
             ) from None
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+        with suppress(OSError):  # a full disk: whoever comes second is not told who was first
+            self._file.truncate(0)
+            self._file.write(b"%d\n" % os.getpid())
 
     def release(self) -> None:
         """Release the folder. Never raises."""
         self._file.close()
-
-    def __enter__(self) -> FolderLock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,30 +57,25 @@ class NvmlGpu:
         self.capability = _capability(handle)
 
     def memory(self) -> GpuMemory | None:
-        try:
+        with suppress(pynvml.NVMLError):
             said = pynvml.nvmlDeviceGetMemoryInfo(self._handle)
-        except pynvml.NVMLError:
-            return None
-        return GpuMemory(free=int(said.free), used=int(said.used), total=int(said.total))
+            return GpuMemory(free=int(said.free), used=int(said.used), total=int(said.total))
+        return None
 
     def energy_j(self) -> float | None:
-        try:
+        with suppress(pynvml.NVMLError):
             return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1e3
-        except pynvml.NVMLError:
-            return None
+        return None
 
     def celsius(self) -> float | None:
-        try:
+        with suppress(pynvml.NVMLError):
             sensor = pynvml.NVML_TEMPERATURE_GPU
             return float(pynvml.nvmlDeviceGetTemperature(self._handle, sensor))
-        except pynvml.NVMLError:
-            return None
+        return None
 
     def close(self) -> None:
-        try:
+        with suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
-        except pynvml.NVMLError:
-            return
 
 
 def open_gpu(device: str, environ: Mapping[str, str]) -> Gpu | None:
@@ -110,11 +106,10 @@ def _handle(number: int, visible: str | None) -> Any:
 
 
 def _capability(handle: Any) -> str | None:
-    try:
+    with suppress(pynvml.NVMLError):
         major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    except pynvml.NVMLError:
-        return None
-    return f"{major}.{minor}"
+        return f"{major}.{minor}"
+    return None
 
 
 def _text(said: str | bytes) -> str:

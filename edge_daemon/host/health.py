@@ -24,6 +24,9 @@ EXCUSED = frozenset(
 show nothing; no restart lights a scene."""
 
 
+LIMIT_S = 10.0
+"""Without a completed inference that was due, for so long, the daemon is unhealthy."""
+
 NO_MODEL = "no model is active"
 BROKER_AWAY = "the broker is away"
 
@@ -40,7 +43,6 @@ class Signs:
     has_active: bool = False
     camera_fault: str | None = "the camera is away"  # a sentence; None: frames can come
     mqtt_connected: bool = False
-    is_probed: bool = False  # while no frame comes, the model is asked by a probe
     answered_at: float | None = None  # the last probe that the model answered
 
 
@@ -57,35 +59,25 @@ class Health:
         return Health(self.good, tuple(each.partition(": ")[0] for each in self.reasons))
 
 
-def healthy(signs: Signs, at: float, limit_s: float = 10.0) -> Health:
+def healthy(signs: Signs, at: float) -> Health:
     """Whether inference continues whenever there is something to infer (`/healthz`)."""
-    frames_come = signs.frame_at is not None and at - signs.frame_at <= limit_s
     if not signs.has_active:
         return Health(True, (NO_MODEL,))
     if signs.changing_over:
         return Health(good=True)
-    if not frames_come:
-        return _answers(signs, at, limit_s)
     last = max(signs.started_at, signs.inference_at or 0.0, signs.excused_at or 0.0)
-    if at - last <= limit_s:
+    what = "frames come in, but no inference completed"
+    if signs.frame_at is None or at - signs.frame_at > LIMIT_S:
+        last = max(last, signs.frame_at or 0.0, signs.answered_at or 0.0)
+        what = "no frame comes, and the model gave no answer"
+    if at - last <= LIMIT_S:
         return Health(good=True)
-    return Health(False, (f"frames come in, but no inference completed for {at - last:.0f} s",))
+    return Health(False, (f"{what} for {at - last:.0f} s",))
 
 
-def _answers(signs: Signs, at: float, limit_s: float) -> Health:
-    """No frame comes: whether the active model would judge one, by its last answer to a probe."""
-    if not signs.is_probed:
-        return Health(good=True)
-    heard = (signs.frame_at, signs.inference_at, signs.answered_at, signs.excused_at)
-    last = max([signs.started_at, *(moment for moment in heard if moment is not None)])
-    if at - last <= limit_s:
-        return Health(good=True)
-    return Health(False, (f"no frame comes, and the model gave no answer for {at - last:.0f} s",))
-
-
-def ready(signs: Signs, at: float, limit_s: float = 10.0) -> Health:
+def ready(signs: Signs, at: float) -> Health:
     """Whether the station does all of its work now (`/readyz`)."""
-    reasons = list(healthy(signs, at, limit_s).reasons)
+    reasons = list(healthy(signs, at).reasons)
     if signs.camera_fault is not None:
         reasons.append(signs.camera_fault)
     if not signs.mqtt_connected:

@@ -46,17 +46,14 @@ def import_path() -> list[str]:
 
     That one stays where the package itself lies in it: in a checkout it is our own code.
     """
-    home = _real(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
+    real = os.path.realpath
+    home = real(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
     try:
-        here = _real(os.getcwd())
+        here = real(os.getcwd())
     except OSError:  # it was removed
         here = home
-    return [entry for entry in sys.path if entry and (_real(entry) == home or _real(entry) != here)]
+    return [entry for entry in sys.path if entry and (real(entry) == home or real(entry) != here)]
 
 
 def _isolated(program: str) -> list[str]:
     return [sys.executable, "-I", "-c", program, ":".join(import_path())]
-
-
-def _real(folder: str) -> str:
-    return os.path.realpath(folder)

@@ -30,7 +30,7 @@ from edge_daemon.host import (
     journal_rollouts,
 )
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
-from edge_daemon.host.disk import FolderLock, SetAside
+from edge_daemon.host.disk import FolderLock, Reserve, SetAside
 from edge_daemon.host.journal_audit import Trail
 from edge_daemon.host.journal_file import (
     ANCHOR_FILE,
@@ -45,6 +45,7 @@ from edge_daemon.host.journal_outbox import WaitingMessages
 from edge_daemon.host.journal_parts import PartRow
 from edge_daemon.host.journal_requests import Requests
 from edge_daemon.host.journal_rows import Entry, OutboxRow, OutcomeRow, ReceiptRow, RequestRow
+from edge_daemon.host.journal_sql import insert, keep_newest
 
 __all__ = [
     "AuditRow",
@@ -70,11 +71,16 @@ class Journal:
     """
 
     @classmethod
-    def open(cls, folder: Path) -> Journal:
-        """Lock the folder and open its journal, upgrading or setting aside what is there."""
+    def open(cls, folder: Path, reserve: Reserve | None = None) -> Journal:
+        """Lock the folder and open its journal, upgrading or setting aside what is there.
+
+        `reserve`: given up first, so that this can be done on a full disk.
+        """
         lock = FolderLock(folder)
         with ExitStack() as undo, clearly(folder / FILE):
             undo.callback(lock.release)
+            if reserve is not None:
+                reserve.give_up()
             aside = (*lock.aside, *set_aside_beside(folder))
             connection, recovered = open_database(folder)
             journal = cls(folder, lock, connection, recovered)
@@ -135,15 +141,16 @@ class Journal:
                 if entry.lineage is not None:
                     journal_lineage.write(self._run, entry.lineage)
                 head = self._trail.write(entry.audit)
-                newest_utc = self._write_newest(_times(entry))
-            if not self._recovery_is_told:
-                with clearly(self._path):
-                    recovery_told(self._path.parent)
-                self._recovery_is_told = True
+                times = *(row.utc for row in entry.audit), *(r.received_utc for r in entry.accepted)
+                newest_utc = self._write_newest(times)
             self._requests.written(answered)
             self._outbox.written(held)
             self._trail.written(head)
             self.newest_utc = newest_utc
+            if not self._recovery_is_told:  # the last: the entry is durable, whatever this says
+                with clearly(self._path):
+                    recovery_told(self._path.parent)
+                self._recovery_is_told = True
 
     def outbox_remove(self, *seqs: int) -> None:
         """Forget messages that the broker has acknowledged; unknown ones are ignored.
@@ -197,9 +204,9 @@ class Journal:
         """Accepted and not yet answered, oldest first."""
         return journal_requests.unanswered(self._rows)
 
-    def outbox_peek(self, limit: int = 100, after: int = 0) -> tuple[OutboxRow, ...]:
-        """The oldest messages not yet acknowledged, in order; `after` skips those in flight."""
-        return journal_outbox.peek(self._rows, limit, after)
+    def outbox_peek(self, limit: int = 100) -> tuple[OutboxRow, ...]:
+        """The oldest messages not yet acknowledged, in order."""
+        return journal_outbox.peek(self._rows, limit)
 
     def outbox_depth(self) -> int:
         """Messages waiting; without access to the disk."""
@@ -344,19 +351,8 @@ class Journal:
         return newest_utc
 
     def _write_receipts(self, receipts: tuple[ReceiptRow, ...]) -> None:
+        later = "ON CONFLICT (swap_id) DO UPDATE SET utc = excluded.utc, body = excluded.body"
         for row in receipts:
-            self._run(
-                "INSERT INTO receipts (swap_id, utc, body) VALUES (?,?,?)"
-                " ON CONFLICT (swap_id) DO UPDATE SET utc = excluded.utc, body = excluded.body",
-                *(row.swap_id, row.utc, row.body),
-            )
+            insert(self._run, "receipts", row, conflict=later)
         if receipts:
-            self._run(
-                "DELETE FROM receipts WHERE seq <= (SELECT max(seq) FROM receipts) - ?",
-                RECEIPT_LIMIT,
-            )
-
-
-def _times(entry: Entry) -> tuple[float, ...]:
-    """When this was recorded, by the clock of then."""
-    return (*(row.utc for row in entry.audit), *(row.received_utc for row in entry.accepted))
+            keep_newest(self._run, "receipts", RECEIPT_LIMIT)

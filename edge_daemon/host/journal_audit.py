@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from edge_daemon.errors import StateError
 from edge_daemon.host import audit
 from edge_daemon.host.audit import Anchor, AuditLink, AuditRow
 from edge_daemon.host.disk import write_durably
+from edge_daemon.host.journal_sql import Rows, Run
 
 ANCHOR_EVERY = 64
 """Audit rows between two anchors."""
@@ -22,11 +23,6 @@ BATCH = 256
 """Rows that are read at a time: a commit waits no longer than for these."""
 
 _LINK = "seq, utc, kind, body, prev_hash, hash"
-
-Run = Callable[..., Any]
-"""Executes one statement with its values; whoever calls holds the journal's lock."""
-Rows = Callable[..., list[tuple[Any, ...]]]
-"""Executes one query with its values, and takes the lock for it alone."""
 
 
 class Trail:

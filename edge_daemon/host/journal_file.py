@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_daemon.documents import DocumentError, read_start
+from edge_daemon.documents.durable import sync_folder
 from edge_daemon.errors import NewerState, StateError
 from edge_daemon.host.audit import Anchor
 from edge_daemon.host.disk import (
@@ -18,7 +19,6 @@ from edge_daemon.host.disk import (
     free_name,
     set_aside,
     set_aside_unless,
-    sync_folder,
     unusable,
     write_durably,
 )
@@ -131,14 +131,10 @@ MIGRATIONS: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Recovery:
-    """The journal was damaged or gone and begins anew; `set_aside` is the old file, if any.
-
-    `state_kept` tells whether the state could be read from the old file, whole by its digest.
-    """
+    """The journal was damaged or gone and begins anew; `set_aside` is the old file, if any."""
 
     cause: str
     set_aside: Path | None
-    state_kept: bool
 
 
 def set_aside_beside(folder: Path) -> tuple[SetAside, ...]:
@@ -177,7 +173,7 @@ def open_database(folder: Path) -> tuple[sqlite3.Connection, Recovery | None]:
         return _begin_anew(folder, fault)
     if not path.exists() and (folder / ANCHOR_FILE).exists():
         (folder / ANCHOR_FILE).replace(free_name(folder / ANCHOR_FILE))
-        return _connect(path), Recovery(f"{path} was gone", None, state_kept=False)
+        return _connect(path), Recovery(f"{path} was gone", None)
     _refuse_newer(_version_on_disk(path), len(MIGRATIONS))
     try:
         connection = _connect(path)
@@ -283,7 +279,7 @@ def _begin_anew(folder: Path, cause: str) -> tuple[sqlite3.Connection, Recovery]
     if state is not None:
         sha256 = hashlib.sha256(state).hexdigest()
         connection.execute("INSERT INTO state VALUES (0, ?, ?)", (state, sha256))
-    return connection, Recovery(f"{path} is damaged: {cause}", aside, state is not None)
+    return connection, Recovery(f"{path} is damaged: {cause}", aside)
 
 
 def _salvaged_state(path: Path) -> bytes | None:

@@ -7,19 +7,11 @@ The counts outlive the parts and receipts that they were made from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-Run = Callable[..., object]
-"""Executes one statement with its values, within the journal's transaction."""
+from edge_daemon.host.journal_sql import Rows, Run, columns, insert, keep_newest
 
-Rows = Callable[..., list[tuple[Any, ...]]]
-"""Executes one query with its values."""
-
-_BUNDLE = "model, sha256, manifest_sha256, seen_utc, lineage, source"
-_ACTIVE = "boot, model, from_utc, to_utc, frames"
-_JUDGED = "frames, ok, ng, empty, uninspected, first_utc, last_utc"
 MOST_BUNDLES = 4096
 MOST_ACTIVE = 10_000
 
@@ -63,6 +55,9 @@ class JudgedRow:
     last_utc: float | None = None
 
 
+_BUNDLE, _ACTIVE, _JUDGED = map(columns, (BundleRow, ActiveRow, JudgedRow))
+
+
 @dataclass(frozen=True)
 class LineageEntry:
     """What becomes durable together; `frames`: judged since the last entry, by name@version."""
@@ -78,29 +73,26 @@ class LineageEntry:
 def write(run: Run, entry: LineageEntry) -> None:
     """Within the journal's transaction."""
     for bundle in entry.bundles:
-        run(
-            f"INSERT INTO bundles ({_BUNDLE}) VALUES (?,?,?,?,?,?) ON CONFLICT (model) DO UPDATE"
+        newer = (
+            "ON CONFLICT (model) DO UPDATE"
             " SET source = CASE WHEN manifest_sha256 = excluded.manifest_sha256"
             " THEN coalesce(excluded.source, source) ELSE excluded.source END,"
             " sha256 = excluded.sha256, manifest_sha256 = excluded.manifest_sha256,"
-            " lineage = excluded.lineage",
-            *(bundle.model, bundle.sha256, bundle.manifest_sha256, bundle.seen_utc),
-            *(bundle.lineage, bundle.source),
+            " lineage = excluded.lineage"
         )
+        insert(run, "bundles", bundle, conflict=newer)
     if entry.bundles:
-        run("DELETE FROM bundles WHERE seq <= (SELECT max(seq) FROM bundles) - ?", MOST_BUNDLES)
+        keep_newest(run, "bundles", MOST_BUNDLES)
     for span in entry.active:
-        run(
-            f"INSERT INTO active ({_ACTIVE}) VALUES (?,?,?,?,?)"
-            " ON CONFLICT (boot, model, from_utc) DO UPDATE"
-            " SET to_utc = excluded.to_utc, frames = excluded.frames",
-            *(span.boot, span.model, span.from_utc, span.to_utc, span.frames),
+        longer = (
+            "ON CONFLICT (boot, model, from_utc) DO UPDATE"
+            " SET to_utc = excluded.to_utc, frames = excluded.frames"
         )
+        insert(run, "active", span, conflict=longer)
     if entry.active:
-        run("DELETE FROM active WHERE seq <= (SELECT max(seq) FROM active) - ?", MOST_ACTIVE)
+        keep_newest(run, "active", MOST_ACTIVE)
     for model, frames in entry.frames.items():
         count(run, model, JudgedRow(frames, first_utc=entry.utc, last_utc=entry.utc))
-
     for rollout, word in entry.told.items():
         run("INSERT OR REPLACE INTO written_back VALUES (?,?,?)", rollout, word, entry.utc)
         run("DELETE FROM written_back WHERE rollout NOT IN (SELECT id FROM rollouts)")
@@ -115,8 +107,7 @@ def count(run: Run, model: str, more: JudgedRow) -> None:
         " uninspected = uninspected + excluded.uninspected,"
         " first_utc = min(first_utc, excluded.first_utc),"
         " last_utc = max(last_utc, excluded.last_utc)",
-        *(model, more.frames, more.ok, more.ng, more.empty, more.uninspected),
-        *(more.first_utc, more.last_utc),
+        *(model, *vars(more).values()),
     )
 
 
@@ -141,7 +132,6 @@ class LineageTable:
         return tuple(BundleRow(*row) for row in found)
 
     def judged(self, model: str) -> JudgedRow:
-        """All that this version judged here."""
         found = self._rows(f"SELECT {_JUDGED} FROM judged WHERE model = ?", model)
         return JudgedRow(*found[0]) if found else JudgedRow()
 

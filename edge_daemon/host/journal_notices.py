@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+
+from edge_daemon.host.journal_sql import Rows, Run, insert
 
 NOTICE_LIMIT = 1000
 """Notices that wait for one address; beyond it the oldest goes."""
-
-Run = Callable[..., Any]
-"""Executes one statement with its values, within the journal's transaction."""
-
-Rows = Callable[..., list[tuple[Any, ...]]]
-"""Executes one query with its values."""
 
 Change = Callable[..., int]
 """Executes one statement in a transaction of its own that does not wait for the disk; tells how
@@ -33,7 +28,7 @@ class NoticeRow:
 def write(run: Run, notices: tuple[NoticeRow, ...]) -> None:
     """Within the journal's transaction."""
     for row in notices:
-        run("INSERT INTO notices (url, utc, body) VALUES (?,?,?)", row.url, row.utc, row.body)
+        insert(run, "notices", row, but="seq")
     for url in {row.url for row in notices}:
         gone = run(
             "DELETE FROM notices WHERE url = ? AND seq <="

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from edge_daemon.host.journal_sql import Rows, Run, insert
 
 TOPIC_LIMIT = 1_024
 """Topics whose last orders are known; beyond it the one that was silent longest goes."""
 PRODUCT_LIMIT = 4_096
 """Orders whose product is known; beyond it the one that was told longest ago goes."""
-
-Run = Callable[..., object]
-"""Executes one statement with its values, within the journal's transaction."""
-
-
-Rows = Callable[..., list[tuple[Any, ...]]]
-"""Executes one query with its values."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +62,11 @@ def write(run: Run, topics: Iterable[TopicRow], products: Iterable[ProductRow]) 
     for topic in topics:
         run("DELETE FROM order_topics WHERE topic = ?", topic.topic)
         if topic.kept or topic.live:
-            run(
-                "INSERT INTO order_topics (topic, kept, live) VALUES (?,?,?)",
-                *(topic.topic, topic.kept, topic.live),
-            )
+            insert(run, "order_topics", topic)
             _trim(run, "order_topics", TOPIC_LIMIT)
     for product in products:
-        run(
-            "INSERT OR REPLACE INTO order_products (job_order, product, utc) VALUES (?,?,?)",
-            *(product.job_order, product.product, product.utc),
-        )
+        run("DELETE FROM order_products WHERE job_order = ?", product.job_order)
+        insert(run, "order_products", product)
         _trim(run, "order_products", PRODUCT_LIMIT)
 
 

@@ -4,24 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from edge_daemon.host.journal_rows import OutboxRow
+from edge_daemon.host.journal_sql import Rows, Run, columns, insert
 
 OUTBOX_LIMIT = 200_000
 """Messages kept for an absent broker; beyond it the oldest that is no outcome goes."""
 OUTBOX_BYTES = 256 << 20
 """Their bytes on the disk, about; the same goes for them."""
 
-_COLUMNS = "topic, payload, qos, properties, is_outcome"
 _SIZE = "length(payload) + length(topic) + length(properties)"
 _DROPPED = "SELECT value FROM counters WHERE name = 'outbox_dropped'"
-
-Run = Callable[..., Any]
-"""Executes one statement with its values; the caller holds the journal's lock."""
-Rows = Callable[..., list[tuple[Any, ...]]]
-"""Executes one query with its values, and takes the lock for it alone."""
 
 
 class OutboxTotals(NamedTuple):
@@ -45,10 +40,7 @@ class WaitingMessages:
         """In the transaction that is open; what `written` is to be told once it is on the disk."""
         held = before = self.held
         for row in messages:
-            self._run(
-                f"INSERT INTO outbox ({_COLUMNS}) VALUES (?,?,?,?,?)",
-                *(row.topic, row.payload, row.qos, row.properties, row.is_outcome),
-            )
+            insert(self._run, "outbox", row, but="seq")
             size = len(row.payload) + len(row.topic) + len(row.properties)
             held = held._replace(messages=held.messages + 1, bytes=held.bytes + size)
         while held.messages > OUTBOX_LIMIT or held.bytes > OUTBOX_BYTES:
@@ -77,10 +69,10 @@ class WaitingMessages:
         return held
 
 
-def peek(rows: Rows, limit: int, after: int) -> tuple[OutboxRow, ...]:
-    """The oldest messages, in order, from beyond `after`."""
-    sql = f"SELECT {_COLUMNS}, seq FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
+def peek(rows: Rows, limit: int) -> tuple[OutboxRow, ...]:
+    """The oldest messages, in order."""
+    sql = f"SELECT {columns(OutboxRow)} FROM outbox ORDER BY seq LIMIT ?"
     return tuple(
         OutboxRow(topic, payload, qos, properties, bool(is_outcome), seq)
-        for topic, payload, qos, properties, is_outcome, seq in rows(sql, after, limit)
+        for topic, payload, qos, properties, is_outcome, seq in rows(sql, limit)
     )

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from edge_daemon.host import journal_lineage
 from edge_daemon.host.journal_lineage import JudgedRow
-
-Run = Callable[..., object]
-"""Executes one statement with its values, within the journal's transaction."""
-
-Rows = Callable[..., list[tuple[Any, ...]]]
-"""Executes one query with its values."""
-
-_COLUMNS = "boot, part, utc, id, serial, verdict, body, picture"
+from edge_daemon.host.journal_sql import Rows, Run, columns, insert, keep_newest
 
 
 @dataclass(frozen=True)
@@ -53,14 +45,11 @@ class PartsEntry:
 def write(run: Run, entry: PartsEntry) -> None:
     """Within the journal's transaction."""
     for row in entry.rows:
-        run(
-            f"INSERT INTO parts ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)",  # noqa: S608 - ours
-            *(row.boot, row.part, row.utc, row.id, row.serial, row.verdict, row.body, row.picture),
-        )
+        insert(run, "parts", row, but="model")
     for model in {row.model for row in entry.rows if row.model is not None}:
         journal_lineage.count(run, model, _judged([r for r in entry.rows if r.model == model]))
     run("INSERT OR REPLACE INTO part_counts VALUES (0, ?)", entry.counts)
-    run("DELETE FROM parts WHERE seq <= (SELECT max(seq) FROM parts) - ?", entry.most)
+    keep_newest(run, "parts", entry.most)
     run("DELETE FROM parts WHERE utc < ?", entry.since_utc)
 
 
@@ -88,5 +77,5 @@ def counts(rows: Rows) -> bytes | None:
 
 
 def _read(rows: Rows, how: str, *values: Any) -> tuple[PartRow, ...]:
-    found = rows(f"SELECT {_COLUMNS} FROM parts {how}", *values)  # noqa: S608 - ours
+    found = rows(f"SELECT {columns(PartRow, 'model')} FROM parts {how}", *values)  # noqa: S608 - ours
     return tuple(PartRow(*row) for row in found)

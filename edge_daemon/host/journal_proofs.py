@@ -6,19 +6,15 @@ Each has its digest beside it. A damaged one is deleted, and proves nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+
+from edge_daemon.host.journal_sql import Rows, Run
 
 PROOF_LIMIT = 256
 """Bundles whose proof is known; beyond it the one that was proven longest ago goes."""
 PROOF_BYTES = 64 << 20
 """Their bytes on the disk, about; the same goes for them. A larger one is not kept at all."""
-
-Run = Callable[..., Any]
-"""Executes one statement with its values, within the journal's transaction."""
-Rows = Callable[..., list[tuple[Any, ...]]]
-"""Executes one query with its values."""
 
 
 @dataclass(frozen=True)

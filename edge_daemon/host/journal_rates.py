@@ -5,12 +5,9 @@ Each query is short: whoever has to write meanwhile waits for one of them at mos
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-Rows = Callable[..., list[tuple[Any, ...]]]
-"""Executes one query with its values."""
+from edge_daemon.host.journal_sql import Rows
 
 BIN_S = 600.0
 """The line ran in a span of this length where a part came in it."""

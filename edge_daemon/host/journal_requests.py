@@ -5,23 +5,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
 from edge_daemon.errors import StateError
 from edge_daemon.host.journal_rows import Entry, RequestRow
+from edge_daemon.host.journal_sql import Rows, Run, columns, insert
 
 DONE_LIMIT = 10_000
 """Requests of one verb that are kept with their outcome, so that a repeat is answered with it."""
 REJECTED_LIMIT = 2_000
 """Rejected ones, likewise. Anybody can have requests rejected: they push out only each other."""
 
-_COLUMNS = "id, verb, received_utc, status, reply_to, body, outcome, swap_id"
-
-Run = Callable[..., Any]
-"""Executes one statement with its values; whoever calls holds the journal's lock."""
-Rows = Callable[..., list[tuple[Any, ...]]]
-"""Executes one query with its values, and takes the lock for it alone."""
 Answered = Counter[tuple[str, bool]]
 """How many are kept with their outcome, by verb and whether it is `rejected`."""
 
@@ -45,11 +38,7 @@ class Requests:
         """
         answered = self._answered.copy()
         for row in entry.accepted:
-            self._run(
-                f"INSERT INTO requests ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)",
-                *(row.id, row.verb, row.received_utc, row.status),
-                *(row.reply_to, row.body, row.outcome, row.swap_id),
-            )
+            insert(self._run, "requests", row)
             if row.outcome is not None:
                 self._count(answered, row.verb, row.status)
         for end in entry.outcomes:
@@ -88,11 +77,12 @@ class Requests:
 
 def find(rows: Rows, request_id: str) -> RequestRow | None:
     """The request of this id, open or answered; None where it is not known."""
-    found = rows(f"SELECT {_COLUMNS} FROM requests WHERE id = ?", request_id)
+    found = rows(f"SELECT {columns(RequestRow)} FROM requests WHERE id = ?", request_id)
     return RequestRow(*found[0]) if found else None
 
 
 def unanswered(rows: Rows) -> tuple[RequestRow, ...]:
     """Accepted and not yet answered, oldest first."""
-    found = rows(f"SELECT {_COLUMNS} FROM requests WHERE outcome IS NULL ORDER BY seq")
+    where = "WHERE outcome IS NULL ORDER BY seq"
+    found = rows(f"SELECT {columns(RequestRow)} FROM requests {where}")
     return tuple(RequestRow(*row) for row in found)

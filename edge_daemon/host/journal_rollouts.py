@@ -7,19 +7,10 @@ Feedback is only added to: a later word on a part counts, and the earlier ones s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-Run = Callable[..., object]
-"""Executes one statement with its values, within the journal's transaction."""
+from edge_daemon.host.journal_sql import Rows, Run, columns, insert, keep_newest
 
-Rows = Callable[..., list[tuple[Any, ...]]]
-"""Executes one query with its values."""
-
-_ROLLOUT = "id, began_utc, ended_utc, candidate, reference, plan, progress"
-_PAIR = "rollout, boot, part, id, utc, outcome, truth, place, body"
-_FEEDBACK = "request, utc, boot, part, verdict, source, by_whom, told, body"
 _DRAWN = (
     "CASE WHEN json_extract(CAST(body AS TEXT), '$.audit.draw')"
     " < json_extract(CAST(body AS TEXT), '$.audit.share')"
@@ -106,42 +97,24 @@ class RolloutsEntry:
 def write(run: Run, entry: RolloutsEntry) -> None:
     """Within the journal's transaction."""
     for row in (*entry.over, *((entry.rollout,) if entry.rollout is not None else ())):
-        run(
-            f"INSERT INTO rollouts ({_ROLLOUT}) VALUES (?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE"
-            " SET ended_utc = excluded.ended_utc, progress = excluded.progress",
-            *(row.id, row.began_utc, row.ended_utc, row.candidate, row.reference),
-            *(row.plan, row.progress),
-        )
+        progress = "SET ended_utc = excluded.ended_utc, progress = excluded.progress"
+        insert(run, "rollouts", row, conflict=f"ON CONFLICT (id) DO UPDATE {progress}")
     if entry.rollout is not None:
-        newest = "(SELECT max(seq) FROM rollouts)"
-        run(f"DELETE FROM rollouts WHERE seq <= {newest} - ?", MOST_ROLLOUTS)
+        keep_newest(run, "rollouts", MOST_ROLLOUTS)
     for pair in entry.pairs:
-        run(
-            f"INSERT INTO pairs ({_PAIR}) VALUES (?,?,?,?,?,?,?,?,?)"
-            " ON CONFLICT (rollout, boot, part) DO UPDATE"
-            " SET truth = excluded.truth, place = excluded.place",
-            *(pair.rollout, pair.boot, pair.part, pair.id, pair.utc, pair.outcome),
-            *(pair.truth, pair.place, pair.body),
-        )
+        truth = "SET truth = excluded.truth, place = excluded.place"
+        insert(run, "pairs", pair, conflict=f"ON CONFLICT (rollout, boot, part) DO UPDATE {truth}")
     if entry.pairs:
-        run("DELETE FROM pairs WHERE seq <= (SELECT max(seq) FROM pairs) - ?", entry.most)
+        keep_newest(run, "pairs", entry.most)
         run("DELETE FROM pairs WHERE utc < ?", entry.since_utc)
     for word in entry.feedback:
-        run(
-            f"INSERT INTO feedback ({_FEEDBACK}) VALUES (?,?,?,?,?,?,?,?,?)",
-            *(word.request, word.utc, word.boot, word.part, word.verdict),
-            *(word.source, word.by_whom, word.told, word.body),
-        )
+        insert(run, "feedback", word)
     if entry.feedback:
         run("DELETE FROM feedback WHERE utc < ?", entry.since_utc)
     for look in entry.looks:
-        run(
-            "INSERT INTO rollout_looks (rollout, utc, body) VALUES (?,?,?)",
-            *(look.rollout, look.utc, look.body),
-        )
+        insert(run, "rollout_looks", look, but="seq")
     if entry.looks:
-        newest = "(SELECT max(seq) FROM rollout_looks)"
-        run(f"DELETE FROM rollout_looks WHERE seq <= {newest} - ?", MOST_LOOKS)
+        keep_newest(run, "rollout_looks", MOST_LOOKS)
 
 
 class RolloutTable:
@@ -152,63 +125,54 @@ class RolloutTable:
 
     def newest(self, limit: int) -> tuple[RolloutRow, ...]:
         """The newest rollouts, newest first."""
-        found = self._rows(f"SELECT {_ROLLOUT} FROM rollouts ORDER BY seq DESC LIMIT ?", limit)
-        return tuple(RolloutRow(*row) for row in found)
+        return self._rollouts("ORDER BY seq DESC LIMIT ?", limit)
 
     def find(self, rollout: str) -> RolloutRow | None:
         """One rollout by its id."""
-        found = self._rows(f"SELECT {_ROLLOUT} FROM rollouts WHERE id = ?", rollout)
-        return RolloutRow(*found[0]) if found else None
+        return next(iter(self._rollouts("WHERE id = ?", rollout)), None)
 
     def ended(self, candidate: str, reference: str) -> tuple[RolloutRow, ...]:
         """Rollouts of these two versions that are over, newest first."""
-        found = self._rows(
-            f"SELECT {_ROLLOUT} FROM rollouts WHERE candidate = ? AND reference = ?"
-            " AND ended_utc IS NOT NULL ORDER BY seq DESC",
-            *(candidate, reference),
-        )
+        both = "candidate = ? AND reference = ?"
+        where = f"WHERE {both} AND ended_utc IS NOT NULL ORDER BY seq DESC"
+        return self._rollouts(where, candidate, reference)
+
+    def _rollouts(self, where: str, *values: object) -> tuple[RolloutRow, ...]:
+        found = self._rows(f"SELECT {columns(RolloutRow)} FROM rollouts {where}", *values)
         return tuple(RolloutRow(*row) for row in found)
 
     def pairs(self, rollout: str, limit: int, after: int = 0) -> tuple[PairRow, ...]:
         """Pairs of one rollout, the oldest first; `after` skips so many."""
-        found = self._rows(
-            f"SELECT {_PAIR} FROM pairs WHERE rollout = ? ORDER BY seq LIMIT ? OFFSET ?",
-            *(rollout, limit, after),
-        )
-        return tuple(PairRow(*row) for row in found)
+        where = "WHERE rollout = ? ORDER BY seq LIMIT ? OFFSET ?"
+        return self._pairs(where, rollout, limit, after)
 
     def unlabelled(
         self, rollout: str, outcomes: tuple[str, ...], limit: int
     ) -> tuple[PairRow, ...]:
         """The newest pairs of one rollout with these outcomes and without a true verdict."""
         places = ",".join("?" * len(outcomes))
-        found = self._rows(
-            f"SELECT {_PAIR} FROM pairs WHERE rollout = ? AND truth IS NULL"
-            f" AND outcome IN ({places}) ORDER BY seq DESC LIMIT ?",
-            *(rollout, *outcomes, limit),
-        )
+        where = f"WHERE rollout = ? AND truth IS NULL AND outcome IN ({places})"
+        return self._pairs(f"{where} ORDER BY seq DESC LIMIT ?", rollout, *outcomes, limit)
+
+    def pairs_of(self, boot: str, part: int) -> tuple[PairRow, ...]:
+        """The pairs of one part."""
+        return self._pairs("WHERE boot = ? AND part = ?", boot, part)
+
+    def _pairs(self, where: str, *values: object) -> tuple[PairRow, ...]:
+        found = self._rows(f"SELECT {columns(PairRow)} FROM pairs {where}", *values)
         return tuple(PairRow(*row) for row in found)
 
     def looks(self, rollout: str, limit: int, after: int = 0) -> tuple[LookRow, ...]:
         """What the rule saw of one rollout, the oldest first; `after` this number."""
-        found = self._rows(
-            "SELECT rollout, utc, body, seq FROM rollout_looks WHERE rollout = ? AND seq > ?"
-            " ORDER BY seq LIMIT ?",
-            *(rollout, after, limit),
-        )
-        return tuple(LookRow(*row) for row in found)
-
-    def pairs_of(self, boot: str, part: int) -> tuple[PairRow, ...]:
-        """The pairs of one part."""
-        found = self._rows(f"SELECT {_PAIR} FROM pairs WHERE boot = ? AND part = ?", boot, part)
-        return tuple(PairRow(*row) for row in found)
+        where = "WHERE rollout = ? AND seq > ? ORDER BY seq LIMIT ?"
+        sql = f"SELECT {columns(LookRow)} FROM rollout_looks {where}"
+        return tuple(LookRow(*row) for row in self._rows(sql, rollout, after, limit))
 
     def feedback_of(self, boot: str, part: int) -> tuple[FeedbackRow, ...]:
         """All that was said of one part, the last word last."""
-        found = self._rows(
-            f"SELECT {_FEEDBACK} FROM feedback WHERE boot = ? AND part = ? ORDER BY seq", boot, part
-        )
-        return tuple(FeedbackRow(*row) for row in found)
+        where = "WHERE boot = ? AND part = ? ORDER BY seq"
+        sql = f"SELECT {columns(FeedbackRow)} FROM feedback {where}"
+        return tuple(FeedbackRow(*row) for row in self._rows(sql, boot, part))
 
     def report_row(self, sha256: str) -> int | None:
         """The row of the audit trail that holds this digest of a report; None: no row does."""

@@ -81,7 +81,6 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _format_exception(style),
         _plain,
-        _without_secrets,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -196,43 +195,25 @@ def _format_exception(style: Style) -> Any:
 
 
 def _plain(_logger: Any, _method: str, fields: _Fields) -> _Fields:
-    """Values as JSON knows them; everything else as it reads."""
+    """Values as JSON knows them, everything else as it reads, and no secret."""
     for key, value in fields.items():
         if not (key.startswith("_") or key == "exc_info"):
-            fields[key] = _as_json(value)
+            fields[key] = _as_json(key, value)
     return fields
 
 
-def _as_json(value: Any) -> Any:
+def _as_json(key: str, value: Any) -> Any:
+    if is_secret_key(key) and value:
+        return HIDDEN
     if isinstance(value, Enum):
-        return _as_json(value.value)
-    if value is None or isinstance(value, (bool, int, float, str)):
+        return _as_json(key, value.value)
+    if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _as_json(inner) for key, inner in value.items()}
+        return {str(name): _as_json(str(name), inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_as_json(inner) for inner in value]
-    return str(value)
-
-
-def _without_secrets(_logger: Any, _method: str, fields: _Fields) -> _Fields:
-    for key, value in fields.items():
-        if not (key.startswith("_") or key == "exc_info"):
-            fields[key] = HIDDEN if is_secret_key(key) and value else _redacted(value)
-    return fields
-
-
-def _redacted(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {
-            key: HIDDEN if is_secret_key(key) and inner else _redacted(inner)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_redacted(inner) for inner in value]
-    return value
+        return [_as_json("", inner) for inner in value]
+    return redact(str(value))
 
 
 def _json_line(_logger: Any, _method: str, fields: _Fields) -> str:

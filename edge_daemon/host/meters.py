@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 from edge_daemon.core.rollout.blocks import Meter
 from edge_daemon.host.gpu import Gpu
@@ -24,15 +23,9 @@ _COLDEST_C, _HOTTEST_C = -40.0, 150.0
 """Sensors that are not connected tell something beyond."""
 
 
-class ReadsMeters(Protocol):
-    """Tells how the box is at this moment; never raises."""
-
-    def __call__(self) -> Meter:
-        """One reading; milliseconds, on the caller's thread."""
-
-
 class BoxMeters:
-    """The sources of this box. One thread reads."""
+    """The sources of this box. A call is one reading: it takes milliseconds and never raises. One
+    thread reads."""
 
     def __init__(self, gpu: Gpu | None, sys: Path = Path("/sys")) -> None:
         self._gpu = gpu

@@ -259,19 +259,10 @@ class Metrics:
 
     def no_rollout(self) -> None:
         """Nothing is tried."""
-        for series in (
-            self._gauges["edge_rollout_info"],
-            self._gauges["edge_rollout_evidence_log10"],
-            self._gauges["edge_rollout_bound"],
-            self._gauges["edge_rollout_coverage"],
-        ):
-            series.clear()
-        for value in (
-            self._gauges["edge_rollout_share"],
-            self._gauges["edge_rollout_labels_missing"],
-            self._gauges["edge_rollout_held"],
-        ):
-            value.set(0.0)
+        for word in ("info", "evidence_log10", "bound", "coverage"):
+            self._gauges[f"edge_rollout_{word}"].clear()
+        for word in ("share", "labels_missing", "held"):
+            self._gauges[f"edge_rollout_{word}"].set(0.0)
 
     def rollout_ended(self, outcome: str) -> None:
         """One of `ROLLOUT_OUTCOMES`."""

@@ -81,15 +81,24 @@ class PictureIndex:
         self._db.close()
 
     def add(self, *pictures: tuple[PictureRow, Iterable[PartRow]]) -> None:
-        """Pictures that are there now, with the parts that they show; all or none."""
+        """Pictures that are there now, with the parts that they show; all or none.
+
+        A picture of the same frame, such as a copy that somebody made, takes the other's place.
+        """
+        replaced = 0
         with self._transaction():
             for row, parts in pictures:
+                replaced += self._one(
+                    "SELECT coalesce(sum(bytes), 0) FROM pictures"
+                    " WHERE path = ? OR (boot = ? AND frame = ?)",
+                    *(row.path, row.boot, row.frame),
+                )
                 self._db.execute(
                     f"INSERT OR REPLACE INTO pictures ({_PICTURE}) VALUES (?,?,?,?,?,?)",  # noqa: S608
                     (row.path, row.boot, row.frame, row.utc, row.verdict, row.bytes),
                 )
                 self._add_parts(parts)
-        self.bytes += sum(row.bytes for row, _ in pictures)
+        self.bytes += sum(row.bytes for row, _ in pictures) - replaced
 
     def change(self, row: PictureRow, path: str, size_bytes: int, parts: Iterable[PartRow]) -> None:
         """A picture has another name, and shows these parts too."""
@@ -130,7 +139,6 @@ class PictureIndex:
             )
 
     def of_frame(self, boot: str, frame: int) -> PictureRow | None:
-        """The picture of one frame."""
         found = self._rows("WHERE boot = ? AND frame = ?", boot, frame)
         return found[0] if found else None
 
@@ -144,11 +152,9 @@ class PictureIndex:
         return self._rows("WHERE copied = 0 ORDER BY seq LIMIT ?", most)
 
     def waiting(self) -> int:
-        """How many were not copied yet."""
         return self._one("SELECT count(*) FROM pictures WHERE copied = 0")
 
     def paths(self) -> set[str]:
-        """Every picture that is known."""
         with self._clearly():
             return {path for (path,) in self._db.execute("SELECT path FROM pictures")}
 
@@ -169,9 +175,9 @@ class PictureIndex:
             found = self._db.execute(f"SELECT {_PICTURE} FROM pictures {where}", values)  # noqa: S608
             return [PictureRow(*row) for row in found]
 
-    def _one(self, sql: str) -> int:
+    def _one(self, sql: str, *values: object) -> int:
         with self._clearly():
-            value: int = self._db.execute(sql).fetchone()[0]
+            value: int = self._db.execute(sql, values).fetchone()[0]
             return value
 
     def _open(self) -> sqlite3.Connection:

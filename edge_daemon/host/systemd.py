@@ -5,7 +5,6 @@ Outside a unit nothing is sent and nothing fails.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Mapping
 
@@ -15,19 +14,13 @@ from edge_daemon.core.values import Instant
 class Notifier:
     """Sends messages to the service manager; a method returns if it was sent, and never raises."""
 
-    def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:
+    def __init__(self, address: str | None) -> None:
         self._address = address
-        self.watchdog_s = watchdog_s
-        """Seconds within which `watchdog` must be called; half of it is a good beat."""
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str], pid: int | None = None) -> Notifier:
-        """NOTIFY_SOCKET, and WATCHDOG_USEC where it is meant for this process."""
-        usec = environ.get("WATCHDOG_USEC", "")
-        owner = environ.get("WATCHDOG_PID", "")
-        mine = not owner or owner == str(os.getpid() if pid is None else pid)
-        watchdog_s = int(usec) / 1e6 if mine and usec.isdigit() and int(usec) > 0 else None
-        return cls(environ.get("NOTIFY_SOCKET") or None, watchdog_s)
+    def from_environ(cls, environ: Mapping[str, str]) -> Notifier:
+        """To the socket that NOTIFY_SOCKET names; to none where it is missing."""
+        return cls(environ.get("NOTIFY_SOCKET") or None)
 
     def ready(self, status: str = "") -> bool:
         """Started, or reloaded; units that wait for this one may start."""
@@ -47,10 +40,6 @@ class Notifier:
     def reloading(self, now: Instant) -> bool:
         """The settings are read again; `ready` ends it. `now.at` is CLOCK_MONOTONIC seconds."""
         return self._send("RELOADING=1", f"MONOTONIC_USEC={int(now.at * 1e6)}")
-
-    def extend(self, seconds: float) -> bool:
-        """Starting or stopping takes this much longer; it is not hanging."""
-        return self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     @staticmethod
     def _status_line(text: str) -> tuple[str, ...]:

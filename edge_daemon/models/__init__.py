@@ -2,7 +2,7 @@
 
     folder ──manifest──▶ Manifest ──store──▶ offered ──bundle──▶ verified private copy ──▶ engine
 
-files       reach a folder that is not trusted; digests; durable writes
+files       reach a folder that is not trusted; digests
 document    YAML within bounds, read key by key
 manifest    model.yaml as frozen values
 versions    how versions order; what a bundle requires of this box

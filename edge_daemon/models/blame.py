@@ -16,8 +16,9 @@ def load_fault(error: Exception, file: str) -> EdgeDaemonError:
     if _is_broken_gpu(error):
         return SlotLost("The GPU failed while the model was loaded.", detail=brief(error))
     if isinstance(error, ImportError):
+        missing = f": {error.name}" if error.name else ""
         return BundleError(
-            f"{file} needs a library that this box lacks{_lacking(error)}.",
+            f"{file} needs a library that this box lacks{missing}.",
             hint="Export the model to a format that this box runs, or install the library.",
             code=Code.INCOMPATIBLE,
             detail=brief(error),
@@ -64,10 +65,6 @@ _AT_LOAD = (
 def _cause(error: Exception, known: tuple[tuple[str, str, str], ...]) -> tuple[str, str] | None:
     said = str(error).casefold()
     return next(((what, hint) for words, what, hint in known if words in said), None)
-
-
-def _lacking(error: ImportError) -> str:
-    return f": {error.name}" if error.name else ""
 
 
 def _is_out_of_memory(error: Exception) -> bool:

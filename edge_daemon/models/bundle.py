@@ -30,7 +30,7 @@ from edge_daemon.models.manifest import (
 )
 from edge_daemon.models.onnx import refuse_external_data
 from edge_daemon.models.picture_size import MAX_PIXELS, picture_size
-from edge_daemon.models.trust import Signer, Trust
+from edge_daemon.models.trust import Trust
 
 __all__ = ["Manifest", "Verified", "digest_of", "read_manifest", "verified_copy"]
 
@@ -45,14 +45,14 @@ class Verified:
     """A private copy whose every byte was checked.
 
     `weights` and `golden` (in the manifest's order) are absolute paths inside `folder`;
-    `signer` is None for an unsigned bundle.
+    `signer` is the key that signed it; None for an unsigned bundle.
     """
 
     manifest: Manifest
     folder: Path
     weights: Path
     golden: tuple[Path, ...]
-    signer: Signer | None
+    signer: Path | None
 
     @property
     def sha256(self) -> str:

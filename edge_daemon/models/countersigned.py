@@ -14,15 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_daemon.errors import SenderError
-from edge_daemon.models.envelope import is_valid
-from edge_daemon.models.trust import read_private_key, read_public_key
+from edge_daemon.models.trust import (
+    HASHES,
+    encoded,
+    is_valid,
+    read_private_key,
+    read_public_key,
+)
 
 MOST_MARKS = 16
-_HASHES = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
 
 
 class Signers:
@@ -37,7 +41,6 @@ class Signers:
 
     @property
     def known(self) -> int:
-        """How many different keys there are."""
         return len(self._keys)
 
     def text_of(self, envelope: bytes, kind: str, needed: int = 2) -> bytes:
@@ -46,7 +49,7 @@ class Signers:
         Raises SenderError(malformed) for what is no such envelope, and where keys are missing.
         """
         text, marks = _opened(envelope, kind)
-        signed = _encoded(kind, text)
+        signed = encoded(kind, text)
         made = {
             name
             for name, key in self._keys.items()
@@ -76,7 +79,7 @@ def sign(text: bytes, kind: str, private_key: Path, envelope: bytes | None = Non
             )
         marks = json.loads(envelope)["signatures"]
     name = _key_id(key.public_key())
-    mark = key.sign(_encoded(kind, text), ec.ECDSA(_HASHES[key.curve.key_size]))
+    mark = key.sign(encoded(kind, text), ec.ECDSA(HASHES[key.curve.key_size]))
     marks = [each for each in marks if each.get("keyid") != name]
     marks.append({"keyid": name, "sig": base64.b64encode(mark).decode()})
     payload = base64.b64encode(text).decode()
@@ -111,11 +114,6 @@ def _opened(envelope: bytes, kind: str) -> tuple[bytes, list[bytes]]:
             "It is not a signed text of this kind.",
             hint="Sign it: edge-daemon fleet sign FILE --key KEY",
         ) from error
-
-
-def _encoded(kind: str, text: bytes) -> bytes:
-    """DSSE's pre-authentication encoding."""
-    return f"DSSEv1 {len(kind.encode())} {kind} {len(text)} ".encode() + text
 
 
 def _key_id(key: Any) -> str:

@@ -97,8 +97,10 @@ class Table:
         return _number(self._wrong_at(key), self._value(key, default), low, high)
 
     def whole(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        """A whole number in low..high."""
-        return _whole(self._wrong_at(key), self._value(key, default), low, high)
+        value = self._value(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self.wrong(key, f"must be a whole number from {low} to {high}")
+        return value
 
     def texts(self, key: str, most: int) -> tuple[str, ...]:
         """A list of texts, each at most once; () when absent."""
@@ -197,9 +199,3 @@ def _number(wrong: Callable[[str], BundleError], value: Any, low: float, high: f
     if not is_number or not low <= value <= high:  # NaN is in no range
         raise wrong(f"must be a number from {low:g} to {high:g}")
     return float(value)
-
-
-def _whole(wrong: Callable[[str], BundleError], value: Any, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise wrong(f"must be a whole number from {low} to {high}")
-    return value

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edge_daemon.core.compatibility import TASKS
+from edge_daemon.core.compatibility import FILE_SUFFIXES, OPENVINO_SUFFIX, TASKS
 from edge_daemon.core.values import Detection
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError
 from edge_daemon.models.blame import inference_fault, load_fault
@@ -28,10 +28,6 @@ from edge_daemon.models.quick_import import import_torchvision
 from edge_daemon.models.results import detections_of
 from edge_daemon.models.throwaway import NETWORK, Throwaway
 
-"""One frame: height x width x 3, BGR, uint8, C-contiguous; may be read-only."""
-
-_FILE_SUFFIXES = (".pt", ".torchscript", ".onnx", ".engine")
-_OPENVINO_ENDING = "_openvino_model"
 _MOST_THREADS = 4  # more bring a small network little, and cost the rest of the box much
 
 
@@ -89,7 +85,7 @@ class Engine(Protocol):
         """Bring the weights into memory, in place of what was there."""
 
     def infer(self, pixels: Pixels) -> RawResult:
-        """Judge one frame; boxes in its pixels. Does not write to `pixels` nor keep them."""
+        """Judge one frame, which may be read-only; boxes in its pixels. Keeps none of them."""
 
     def gpu_bytes(self) -> int:
         """Reserved on the device by this process; 0 on a CPU."""
@@ -256,20 +252,20 @@ class UltralyticsEngine:
         if order.task not in TASKS:
             raise _unsupported(order.task)
         if weights.is_dir():
-            if weights.name.endswith(_OPENVINO_ENDING):
+            if weights.name.endswith(OPENVINO_SUFFIX):
                 return weights
             assert self._scratch is not None
-            alias = self._scratch / f"weights{_OPENVINO_ENDING}"
+            alias = self._scratch / f"weights{OPENVINO_SUFFIX}"
             if alias.is_symlink():  # of an earlier load in a thread; a worker may not remove it
                 alias.unlink()
             alias.symlink_to(weights, target_is_directory=True)
             return alias
         if not weights.is_file():
             raise BundleError(f"There are no weights {weights.name}.", code=Code.LOAD_FAILED)
-        if weights.suffix not in _FILE_SUFFIXES:
+        if weights.suffix not in FILE_SUFFIXES:
             raise BundleError(
                 f"Weights named {weights.name} are in no known format.",
-                hint=f"Use {', '.join(_FILE_SUFFIXES)} or an OpenVINO folder.",
+                hint=f"Use {', '.join(FILE_SUFFIXES)} or an OpenVINO folder.",
                 code=Code.LOAD_FAILED,
             )
         return weights

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_daemon.documents.durable import sync_folder
 from edge_daemon.errors import BundleError, Code
 
 CHUNK_BYTES = 1 << 20
@@ -47,10 +48,6 @@ def is_inner_path(text: str) -> bool:
     """Whether `text` names something below a folder: relative, no `..`, no hidden or odd names."""
     parts = text.split("/")
     return len(parts) <= MAX_DEPTH and all(_COMPONENT.fullmatch(part) for part in parts)
-
-
-def _untold(_: int) -> None:
-    """No progress is reported."""
 
 
 class Folder:
@@ -146,7 +143,11 @@ class Folder:
         return content
 
     def copy(
-        self, path: str, destination: Path, limit_bytes: int, tell: Callable[[int], None] = _untold
+        self,
+        path: str,
+        destination: Path,
+        limit_bytes: int,
+        tell: Callable[[int], None] = lambda _: None,
     ) -> Copied:
         """Copy the file to `destination/path`, and tell the digest of the very bytes written.
 
@@ -213,27 +214,9 @@ def sync_tree(path: Path) -> None:
     """Force every file and folder of a tree to the disk, the folder itself last."""
     for folder, _, files in os.walk(path, topdown=False):
         for name in files:
-            _sync(Path(folder) / name, os.O_RDONLY)
+            with (Path(folder) / name).open("rb") as file:
+                os.fsync(file.fileno())
         sync_folder(Path(folder))
-
-
-def sync_folder(path: Path) -> None:
-    """Force the names in a folder to the disk, so that a rename outlives a power cut."""
-    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a small file of the daemon's own folder in one step.
-
-    It is written beside the old one, synced and renamed; then the folder is synced.
-    """
-    temporary = path.parent / f".{path.name}.new"
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
 
 
 def _hash(folder: Folder, path: str) -> Copied:
@@ -291,11 +274,3 @@ def _refuse_unless_regular(path: str, status: os.stat_result) -> None:
             f"{path!r} in the bundle has a second hard link, through which it could be changed.",
             hint="Copy the file instead of linking it.",
         )
-
-
-def _sync(path: Path, flags: int) -> None:
-    fd = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

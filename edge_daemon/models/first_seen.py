@@ -9,8 +9,8 @@ from pathlib import Path
 import structlog
 
 from edge_daemon.core.values import BundleRef
+from edge_daemon.documents.durable import write_durably
 from edge_daemon.errors import BundleError, Code, StateError
-from edge_daemon.models.files import write_durably
 from edge_daemon.models.manifest import Manifest
 
 _log = structlog.get_logger()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Union
 
-from edge_daemon.core.compatibility import CLASSIFY, TASKS
+from edge_daemon.core.compatibility import CLASSIFY, FILE_SUFFIXES, OPENVINO_SUFFIX, TASKS
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation, ExpectedBox
 from edge_daemon.core.recent import RecentLimits
@@ -32,8 +32,6 @@ MANIFEST_FILE = "model.yaml"
 SIGNATURE_FILE = "model.sig"
 SCHEMA = 1
 
-FILE_SUFFIXES = (".pt", ".torchscript", ".onnx", ".engine")
-OPENVINO_SUFFIX = "_openvino_model"  # the name by which ultralytics knows such a folder
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 MAX_WEIGHTS_BYTES = 16 << 30
@@ -169,13 +167,6 @@ def _task(top: Table) -> str:
     if task not in TASKS:
         raise top.wrong("task", f"is {task!r}; supported are {', '.join(TASKS)}")
     return task
-
-
-def _one_of(table: Table, key: str, words: tuple[str, ...]) -> str:
-    word = table.text(key)
-    if word not in words:
-        raise table.wrong(key, f"must be one of {', '.join(words)}")
-    return word
 
 
 def _sha256(table: Table) -> str:
@@ -329,7 +320,12 @@ def _expected_class(entry: Table, classes: tuple[str, ...]) -> Expectation:
 
 def _expected_verdict(expect: Table) -> tuple[Verdict | None, tuple[str, ...]]:
     """With the rules that it must break."""
-    verdict = Verdict(_one_of(expect, "verdict", _SAYABLE)) if "verdict" in expect else None
+    verdict = None
+    if "verdict" in expect:
+        word = expect.text("verdict")
+        if word not in _SAYABLE:
+            raise expect.wrong("verdict", f"must be one of {', '.join(_SAYABLE)}")
+        verdict = Verdict(word)
     causes = expect.texts("causes", 1000)
     if causes and verdict is not Verdict.NG:
         raise expect.wrong("causes", "belong to verdict: ng")

@@ -103,7 +103,8 @@ class Store:
         """Look at every folder of the store; unchanged ones are not read again."""
         found: list[StoredBundle] = []
         problems: list[Problem] = []
-        folders = frozenset(self._folders())
+        names = visible_folders(self.root)
+        folders = frozenset(folder for name in names for folder in visible_folders(name))
         for folder in sorted(folders):
             look = self._look(folder)
             if isinstance(look, BundleError):
@@ -126,10 +127,6 @@ class Store:
     def available(self) -> tuple[StoredBundle, ...]:
         """The complete, valid and unchanged bundles, oldest to newest within a name."""
         return self.offer().known
-
-    def problems(self) -> tuple[Problem, ...]:
-        """The folders that are not offered, with reasons."""
-        return self.offer().problems
 
     def find(self, ref: BundleRef) -> Path:
         """The folder of a bundle. Raises SenderError(unknown_model), or why it is not offered."""
@@ -173,7 +170,12 @@ class Store:
         self._refuse_other(manifest, self._place(manifest.ref))
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with self._writing() as (shared, incoming):
+            # Under the lock: what lies in the workplace is left from a crash, and is removed.
+            with (
+                SharedFolder(self.root) as shared,
+                self._locked(shared),
+                shared.workplace(_INCOMING) as incoming,
+            ):
                 copy = secrets.token_hex(8)
                 verified_copy(manifest, folder, opened(incoming) / copy, trust or Trust(), tell)
                 self._put(shared, incoming, copy, manifest)
@@ -233,10 +235,6 @@ class Store:
             hint=f"{offered} Add it with 'edge-daemon models add'.".strip(),
             code=Code.UNKNOWN_MODEL,
         )
-
-    def _folders(self) -> Iterator[Path]:
-        for name in visible_folders(self.root):
-            yield from visible_folders(name)
 
     def _trouble(self) -> str:
         """Why there is no bundle: an unmounted volume leaves nothing, or an empty folder."""
@@ -349,21 +347,8 @@ class Store:
         return None
 
     @contextmanager
-    def _writing(self) -> Iterator[tuple[SharedFolder, int]]:
-        """One writer of the store at a time, in any process; gives the folder for unfinished work.
-
-        This holds the lock, so what lies there is left from a crash and is removed.
-        """
-        with (
-            SharedFolder(self.root) as shared,
-            self._locked(shared),
-            shared.workplace(_INCOMING) as incoming,
-        ):
-            yield shared, incoming
-
-    @contextmanager
     def _locked(self, shared: SharedFolder, wait: bool = True) -> Iterator[bool]:
-        """Whether this is the only writer; False only without `wait`."""
+        """Whether this is the only writer, in any process; False only without `wait`."""
         fd = shared.lock_file(".lock")
         try:
             yield lock(fd, wait)

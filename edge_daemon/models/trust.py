@@ -3,6 +3,10 @@
 The signature is checked over a folder; for loading, that folder is the private copy, so what was
 signed and what is loaded are the same bytes. The signing library skips `.git*` and whatever the
 signer told it to ignore, so every file is looked up in the signed list as well.
+
+The library checks a signature together with every file that it covers, which takes a second for
+each bundle. A store asks for the key of every bundle at every start, before any weights are read:
+`is_made_by` looks at the envelope alone.
 """
 
 from __future__ import annotations
@@ -12,36 +16,29 @@ import binascii
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_daemon.core.wording import listed
 from edge_daemon.documents import DocumentError, read_bytes
+from edge_daemon.documents.durable import sync_folder
 from edge_daemon.errors import BoxError, BundleError, Code, ConfigurationError
-from edge_daemon.models.envelope import is_made_by
-from edge_daemon.models.files import Folder, sync_folder
+from edge_daemon.models.files import Folder
 from edge_daemon.models.manifest import MANIFEST_FILE, SIGNATURE_FILE
 from edge_daemon.models.shared_folder import SharedFolder, opened, replace_file
 
 _MAX_SIGNATURE_BYTES = 4 << 20
 _MAX_KEY_BYTES = 64 << 10
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
-
-
-@dataclass(frozen=True)
-class Signer:
-    """Whose key signed a bundle, and the digests it vouches for (path -> SHA-256 in hex)."""
-
-    key: Path
-    digests: Mapping[str, str]
+_PAYLOAD_TYPE = "application/vnd.in-toto+json"
+HASHES = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
+"""By the key's size in bits, as the library chooses them."""
 
 
 class Trust:
@@ -63,7 +60,7 @@ class Trust:
 
         `revoked`: digests of weights, or of a `model.yaml`, that no signature makes good.
         """
-        loaded = tuple(_read_key(key, serialization.load_pem_public_key) for key in public_keys)
+        loaded = tuple(read_public_key(key) for key in public_keys)
         if required and not public_keys:
             raise ConfigurationError(
                 "models.trust.required is set, but there is no public key.",
@@ -73,13 +70,8 @@ class Trust:
         self.required = required
         self.revoked = frozenset(revoked)
 
-    def warm(self) -> None:
-        """Import the signing library now (about a second), so that the first swap need not."""
-        if self.public_keys:
-            _verifying()
-
-    def verify(self, folder: Path) -> Signer | None:
-        """Check `model.sig` over every byte of the folder.
+    def verify(self, folder: Path) -> Path | None:
+        """Check `model.sig` over every byte of the folder; gives the key that signed it.
 
         None when the bundle is unsigned and need not be signed, or when no key is configured.
         Raises BundleError(not_trusted) when it is unsigned and must not be, when no configured
@@ -93,13 +85,12 @@ class Trust:
             return None
         if not self.public_keys:
             return None
-        claimed = _claimed_digests(content)
-        if not_covered := files - set(claimed):
+        if not_covered := files - set(_claimed_digests(content)):
             raise _untrusted(
                 f"The signature does not cover {listed(sorted(not_covered))}.",
                 "Sign the whole folder again.",
             )
-        return Signer(self._verified_key(folder, content), MappingProxyType(claimed))
+        return self._verified_key(folder, content)
 
     def vouch(self, folder: Path, manifest_sha256: str, weights_sha256: str) -> None:
         """Check that a key made the signature, and that it is one of this `model.yaml`.
@@ -162,7 +153,7 @@ def sign(folder: Path, private_key: Path, store: Path | None = None) -> Path:
     when the folder cannot be signed, ConfigurationError when the key cannot be used, BoxError when
     the signature cannot be written.
     """
-    _read_key(private_key, lambda pem: serialization.load_pem_private_key(pem, None))
+    read_private_key(private_key)
     root, names = (folder, ()) if store is None else (store, folder.relative_to(store).parts)
     try:
         with SharedFolder(root) as shared, shared.inner(*names) as place:
@@ -212,6 +203,39 @@ def generate_keypair(folder: Path, name: str = "signing") -> tuple[Path, Path]:
     return private, public
 
 
+def is_made_by(signature: bytes, key: ec.EllipticCurvePublicKey) -> bool:
+    """Whether this key made it; False for anything that is no such signature."""
+    try:
+        envelope = json.loads(signature)["dsseEnvelope"]
+        payload = base64.b64decode(envelope["payload"], validate=True)
+        mark = base64.b64decode(envelope["signatures"][0]["sig"], validate=True)
+        if envelope["payloadType"] != _PAYLOAD_TYPE:
+            return False
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return False
+    texts = (encoded(_PAYLOAD_TYPE, payload), _early_text(payload))
+    return any(is_valid(mark, text, key) for text in texts)
+
+
+def is_valid(mark: bytes, text: bytes, key: ec.EllipticCurvePublicKey) -> bool:
+    """Whether this ECDSA signature of the text was made with the key's other half."""
+    try:
+        key.verify(mark, text, ec.ECDSA(HASHES[key.curve.key_size]))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def encoded(kind: str, text: bytes) -> bytes:
+    """DSSE's pre-authentication encoding (secure-systems-lab/dsse, protocol.md)."""
+    return f"DSSEv1 {len(kind.encode())} {kind} {len(text)} ".encode() + text
+
+
+def _early_text(payload: bytes) -> bytes:
+    """As model signing before 1.0 wrote it, which the library accepts still."""
+    return f"DSSEV1 {len(_PAYLOAD_TYPE)} {_PAYLOAD_TYPE} {len(payload)} {payload!r}".encode()
+
+
 def _read_signature(folder: Folder) -> bytes | None:
     """The bytes of a bundle's `model.sig`; None where there is none."""
     try:
@@ -258,12 +282,9 @@ def _hashing() -> Any:
     return config.set_ignored_paths(paths=[SIGNATURE_FILE], ignore_git_paths=False)
 
 
-def _verifying() -> Any:
-    return import_module("model_signing.verifying")  # takes about a second; see Trust.warm
-
-
 def _reason_against(folder: Path, signature: Path, key: Path) -> str | None:
-    config = _verifying().Config().use_elliptic_key_verifier(public_key=key)
+    verifying: Any = import_module("model_signing.verifying")  # a second that only checks pay
+    config = verifying.Config().use_elliptic_key_verifier(public_key=key)
     try:
         config.set_hashing_config(_hashing()).verify(folder, signature)
     except Exception as error:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, total_ordering
@@ -29,6 +29,8 @@ _SEMVER = re.compile(
 _SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
 
 _Part = tuple[int, int, str]
+_Key = tuple[int, tuple[int, ...], int, tuple[_Part, ...]]
+"""Epoch, numbers of the release, stage, and the identifiers of a pre-release of semver."""
 
 _DEVELOPMENT, _SEMVER_PRE, _OTHER = 0, 1, 2  # PEP 440 itself orders what is in one stage
 
@@ -47,7 +49,7 @@ class Order:
     """A version's place in the total order; compares with `<`. Made by `order_of`."""
 
     text: str
-    key: tuple[int, tuple[int, ...], int, tuple[_Part, ...]]
+    key: _Key
     exact: Version | None
 
     def __lt__(self, other: Order) -> bool:
@@ -111,12 +113,13 @@ def provisions(gpu: str | None) -> dict[str, str | None]:
 
     `gpu` is the compute capability (`8.7`) of the device that models run on; None: a CPU.
     """
-    return {**{library: _installed(library) for library in _LIBRARIES}, "gpu": gpu}
+    return {**installed(_LIBRARIES), "gpu": gpu}
 
 
 def installed(libraries: tuple[str, ...]) -> dict[str, str | None]:
     """The versions of the named libraries on this box, without importing them."""
-    return {library: _installed(library) for library in libraries}
+    places = _places()
+    return {library: _found(library, places) for library in libraries}
 
 
 def is_specifier(text: str) -> bool:
@@ -137,10 +140,6 @@ def _meets(version: str | None, wanted: str) -> bool:
         return False
 
 
-def _installed(library: str) -> str | None:
-    return _found(library, _places())
-
-
 def _places() -> tuple[tuple[str, int], ...]:
     """The folders of packages with their time of change: an installation changes it."""
     places = []
@@ -153,14 +152,10 @@ def _places() -> tuple[tuple[str, int], ...]:
 @lru_cache(maxsize=64)
 def _found(library: str, _places: tuple[tuple[str, int], ...]) -> str | None:
     """Looking for a package takes milliseconds, and each proof asks for several."""
-    wanted = _DISTRIBUTIONS.get(library, (library,))
-    found = {each.name.lower(): each.version for each in _distributions(wanted)}
-    return next((found[name] for name in wanted if name in found), None)
-
-
-def _distributions(names: tuple[str, ...]) -> Iterator[metadata.Distribution]:
-    for name in names:
-        yield from metadata.distributions(name=name)
+    for name in _DISTRIBUTIONS.get(library, (library,)):
+        if found := next(iter(metadata.distributions(name=name)), None):
+            return found.version
+    return None
 
 
 def _release(numbers: tuple[int, ...]) -> tuple[int, ...]:
@@ -169,15 +164,13 @@ def _release(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return numbers
 
 
-def _pep440_key(
-    version: Version,
-) -> tuple[int, tuple[int, ...], int, tuple[_Part, ...]]:
+def _pep440_key(version: Version) -> _Key:
     only_dev = version.dev is not None and version.pre is None and version.post is None
     stage = _DEVELOPMENT if only_dev else _OTHER
     return version.epoch, _release(version.release), stage, ()
 
 
-def _semver_key(text: str) -> tuple[int, tuple[int, ...], int, tuple[_Part, ...]]:
+def _semver_key(text: str) -> _Key:
     match = _SEMVER.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a version such as 1.4.0")

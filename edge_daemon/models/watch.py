@@ -68,10 +68,6 @@ class StoreWatch:
         self._watch.stop()
         self._thread.join(5.0)
 
-    def look_again(self) -> None:
-        """Look soon, as if a file had changed."""
-        self._stirred.set()
-
     def _run(self) -> None:
         last: Offer | None = None
         while not self._stopped.is_set():
@@ -86,7 +82,7 @@ class StoreWatch:
                 return last
             self._on_change(offer)
         except Exception as error:
-            _log.error("store_look_failed", error=str(error))
+            _log.error("store_look_failed", error=str(error), exc_info=error)
             return last
         return offer
 

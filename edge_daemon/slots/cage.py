@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge_daemon.slots import landlock, seccomp
-from edge_daemon.slots.kernel import hide_from_others
+from edge_daemon.slots.kernel import hide_from_others, last_error, libc, prctl
 from edge_daemon.slots.landlock import Rule
 
 _PR_SET_NO_NEW_PRIVS = 38
@@ -62,8 +62,6 @@ _GPU_DEVICES = (
     "/dev/nvsciipc", "/dev/dri",
 )  # fmt: skip
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 @dataclass(frozen=True)
 class Cage:
@@ -95,16 +93,8 @@ class Cage:
     @classmethod
     def from_json(cls, text: str) -> Cage:
         plain = json.loads(text)
-        return cls(
-            scratch=str(plain["scratch"]),
-            readable=tuple(plain["readable"]),
-            listable=tuple(plain["listable"]),
-            gpu=bool(plain["gpu"]),
-            memory_bytes=int(plain["memory_bytes"]),
-            large_files=bool(plain["large_files"]),
-            landlock=None if plain["landlock"] is None else int(plain["landlock"]),
-            forks=bool(plain["forks"]),
-        )
+        folders = {name: tuple(plain[name]) for name in ("readable", "listable")}
+        return cls(**{**plain, **folders})
 
 
 @dataclass(frozen=True)
@@ -162,7 +152,7 @@ def enter(cage: Cage) -> tuple[Facility, ...]:
     one = len(os.listdir("/proc/self/task")) == 1
     layers = [
         _try("dies_first", _die_first),
-        _try("no_new_privileges", lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1)),
+        _try("no_new_privileges", lambda: prctl(_PR_SET_NO_NEW_PRIVS, 1)),
     ]
     if not seccomp.available():
         layers.append(_try("network_namespace", isolate_network))
@@ -205,8 +195,8 @@ def close_parent(cage: Cage, entered: tuple[Facility, ...] = ()) -> tuple[Facili
 
 def isolate_network() -> None:
     """Leave every network; raises OSError if the box does not allow it."""
-    if _libc.unshare(_CLONE_NEWNET) != 0 and _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
-        _raise()
+    if libc.unshare(_CLONE_NEWNET) != 0 and libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+        raise last_error()
 
 
 def _try(name: str, layer: Callable[[], object]) -> Facility:
@@ -252,12 +242,12 @@ def _drop_capabilities(confined: bool) -> None:
         kept |= _SYS_NICE if seccomp.available() else 0
     header = _Header(_CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then their upper halves
-    if _libc.capget(ctypes.byref(header), ctypes.byref(sets)) != 0:
-        _raise()
+    if libc.capget(ctypes.byref(header), ctypes.byref(sets)) != 0:
+        raise last_error()
     kept &= sets[1]
     sets = (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)
-    if _libc.capset(ctypes.byref(header), ctypes.byref(sets)) != 0:
-        _raise()
+    if libc.capset(ctypes.byref(header), ctypes.byref(sets)) != 0:
+        raise last_error()
 
 
 def _limit(cage: Cage) -> None:
@@ -308,13 +298,3 @@ def _tasks_of_user() -> int:
             if os.stat(path).st_uid == os.getuid():
                 count += len(os.listdir(f"{path}/task"))
     return count
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        _raise()
-
-
-def _raise() -> None:
-    code = ctypes.get_errno()
-    raise OSError(code, os.strerror(code))

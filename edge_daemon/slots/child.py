@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -29,7 +29,7 @@ from edge_daemon.host.clock import SystemClock
 from edge_daemon.models.picture_size import MAX_PIXELS
 from edge_daemon.slots import wire
 from edge_daemon.slots.cage import Cage, code_roots
-from edge_daemon.slots.forking import ForkServer
+from edge_daemon.slots.forking import ForkServer, Process
 from edge_daemon.slots.forkserver import parent_environment
 from edge_daemon.slots.kernel import resident_bytes
 from edge_daemon.slots.scratch import LARGE_BYTES_LIMIT, USUAL, Allowance, clear, excess
@@ -69,9 +69,7 @@ class WorkerSpec:
         readable: folders that the caged worker may read beside its libraries: the private copies'.
             They must be there when it starts, and must not be made anew while it lives.
         scratch: where its own scratch folder is made; None: where the box keeps such things.
-        memory_bytes: how much it may grow from where it is warm; 0: half of the box's memory.
-        large_files: whether it may write files of gigabytes, as a worker that makes engines must.
-        landlock: the newest ABI of Landlock to use; None: the kernel's own.
+        memory_bytes, large_files, landlock: as in `Cage`.
     """
 
     engine: str
@@ -83,24 +81,12 @@ class WorkerSpec:
     landlock: int | None = None
 
 
-class Child(Protocol):
-    """What a worker needs of its process: a `Popen` has it, and so has a forked one."""
-
-    @property
-    def pid(self) -> int: ...
-    @property
-    def stdout(self) -> IO[bytes] | None: ...
-    def poll(self) -> int | None: ...
-    def wait(self) -> int: ...
-    def kill(self) -> None: ...
-
-
 class WorkerProcess:
     """A started worker; make it with `start` or `fork`."""
 
     def __init__(
         self,
-        process: Child,
+        process: Process,
         end: wire.SlotEnd,
         scratch: str,
         allowed: Allowance = USUAL,
@@ -126,7 +112,7 @@ class WorkerProcess:
     def start(cls, spec: WorkerSpec) -> WorkerProcess:
         """Spawn it; it is not ready yet. Raises SlotLost when the box cannot start it."""
 
-        def spawn(end: socket.socket, scratch: str) -> Child:
+        def spawn(end: socket.socket, scratch: str) -> Process:
             bars = _cage(spec, scratch)
             return _run(("edge_daemon.slots.worker",), spec, end, bars, _environment(scratch))
 
@@ -143,15 +129,18 @@ class WorkerProcess:
         )
 
     @classmethod
-    def _made(cls, spec: WorkerSpec, make: Callable[[socket.socket, str], Child]) -> WorkerProcess:
+    def _made(
+        cls, spec: WorkerSpec, make: Callable[[socket.socket, str], Process]
+    ) -> WorkerProcess:
         try:
-            # Each its own: what one worker writes there no other may trust, or even see.
-            scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)
-            ours, theirs = wire.pair()
-            with ExitStack() as undo, theirs:
+            with ExitStack() as undo:
+                # Each its own: what one worker writes there no other may trust, or even see.
+                scratch = tempfile.mkdtemp(prefix="edge-daemon-worker-", dir=spec.scratch)
                 undo.callback(clear, scratch)
+                ours, theirs = wire.pair()
                 undo.callback(ours.close)
-                process = make(theirs, scratch)
+                with theirs:
+                    process = make(theirs, scratch)
                 undo.pop_all()
         except (OSError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or type(error).__name__

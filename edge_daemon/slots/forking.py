@@ -24,7 +24,7 @@ import structlog
 from edge_daemon.host import logs
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.slots import wire
-from edge_daemon.slots.forkserver import PACKET_BYTES, WorkerRequest
+from edge_daemon.slots.forkserver import PACKET_BYTES
 from edge_daemon.slots.kernel import adopt_orphans
 from edge_daemon.slots.scratch import clear
 
@@ -134,12 +134,8 @@ class _Running:
 
 
 class ForkServer:
-    """Keeps a server of one kind of worker running, from `start` to `close`.
-
-    Args:
-        launch: starts its process.
-        folder: where it gets a folder of its own to write to.
-    """
+    """Keeps a server of one kind of worker running, from `start` to `close`; it gets a folder of
+    its own in `folder`."""
 
     def __init__(self, launch: Launch, folder: str) -> None:
         self._launch = launch
@@ -148,7 +144,8 @@ class ForkServer:
         self._asking = threading.Lock()
         self._running: _Running | None = None
         self._starting: subprocess.Popen[bytes] | None = None
-        self._why = ""  # nothing can be forked at the moment
+        self.trouble = ""
+        """Why nothing can be forked now; "" if it can, or soon may."""
         self._failures = 0  # starts in a row that came to nothing
         self._barren = 0  # servers in a row that were lost before they forked a worker
         self._closed = False
@@ -164,7 +161,6 @@ class ForkServer:
 
     @property
     def pid(self) -> int | None:
-        """The server's process number; None while none is ready."""
         running = self._running
         return running.process.pid if running else None
 
@@ -173,21 +169,17 @@ class ForkServer:
         """Whether a worker can be forked at once."""
         return self._running is not None
 
-    @property
-    def trouble(self) -> str:
-        """Why nothing can be forked now; "" if it can, or soon may."""
-        return self._why
-
     def fork(self, cage: str, environment: Mapping[str, str], end: int) -> ForkedProcess:
         """A new worker that holds the descriptor `end`; raises NoFork.
 
         Waits for a server that starts, which takes as long as a worker that is spawned.
         """
         why = ""
+        order = json.dumps({"cage": cage, "environment": dict(environment)}).encode()
         for _ in range(_TRIES):
             running = self._await_ready()
             try:
-                return self._ask(running, WorkerRequest(cage, environment), end)
+                return self._ask(running, order, end)
             except (OSError, ValueError) as error:  # dead, or stopped: another one is started
                 why = f"the fork server did not answer ({type(error).__name__})"
                 self._drop(running)
@@ -216,20 +208,20 @@ class ForkServer:
     def _await_ready(self) -> _Running:
         with self._changed:
             self._changed.wait_for(
-                lambda: self._running is not None or self._why or self._closed, START_S
+                lambda: self._running is not None or self.trouble or self._closed, START_S
             )
             if self._running is None:
-                raise NoFork(self._why or "no fork server is ready")
+                raise NoFork(self.trouble or "no fork server is ready")
             return self._running
 
-    def _ask(self, running: _Running, order: WorkerRequest, end: int) -> ForkedProcess:
+    def _ask(self, running: _Running, order: bytes, end: int) -> ForkedProcess:
         reader, writer = os.pipe()
         stdout = os.fdopen(reader, "rb")
         with ExitStack() as undo:
             undo.callback(stdout.close)
             try:
                 with self._asking:
-                    socket.send_fds(running.control, [order.to_bytes()], [end, writer])
+                    socket.send_fds(running.control, [order], [end, writer])
                     packet = running.control.recv(PACKET_BYTES)
             finally:
                 os.close(writer)
@@ -302,7 +294,7 @@ class ForkServer:
         running = _Running(process, ours, _Reaper(process))
         with self._changed:
             self._running, self._starting = running, None
-            self._why, self._failures = "", 0
+            self.trouble, self._failures = "", 0
             self._changed.notify_all()
         return running
 
@@ -322,7 +314,7 @@ class ForkServer:
         with self._changed:
             if self._closed:
                 return
-            self._why = why
+            self.trouble = why
             self._failures += 1
             self._changed.notify_all()
         retry_s = None if final else _pause_s(self._failures)

@@ -27,7 +27,6 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_daemon.slots import cage
@@ -40,22 +39,6 @@ if TYPE_CHECKING:
 PACKET_BYTES = 64 * 1024
 _ADOPTED_S = 5.0
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class WorkerRequest:
-    """One worker that is asked for."""
-
-    cage: str
-    environment: Mapping[str, str]
-
-    def to_bytes(self) -> bytes:
-        return json.dumps({"cage": self.cage, "environment": dict(self.environment)}).encode()
-
-    @classmethod
-    def from_bytes(cls, packet: bytes) -> WorkerRequest:
-        plain = json.loads(packet)
-        return cls(str(plain["cage"]), {str(k): str(v) for k, v in plain["environment"].items()})
 
 
 def parent_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -152,15 +135,18 @@ class _ForkServer:
             if not packet:
                 return
             try:
-                self._fork(WorkerRequest.from_bytes(packet), fds)
+                self._fork(json.loads(packet), fds)
             except OSError as error:
                 self._say_failed(error)
             finally:
                 for fd in fds:
                     os.close(fd)
 
-    def _fork(self, order: WorkerRequest, fds: list[int]) -> None:
-        """Fork a process that forks the worker, tells its number, and ends."""
+    def _fork(self, order: dict[str, Any], fds: list[int]) -> None:
+        """Fork a process that forks the worker, tells its number, and ends.
+
+        `order`: the worker's `cage` (JSON) and `environment`.
+        """
         between = os.fork()
         if between == 0:
             self._fork_again(order, fds)
@@ -169,7 +155,7 @@ class _ForkServer:
     def _say_failed(self, error: OSError) -> None:
         _say(self._control, {"failed": error.strerror or "it could not be forked"})
 
-    def _fork_again(self, order: WorkerRequest, fds: list[int]) -> None:
+    def _fork_again(self, order: dict[str, Any], fds: list[int]) -> None:
         """In the process between; does not return. It answers itself: its own end takes time."""
         try:
             worker = os.fork()
@@ -181,7 +167,7 @@ class _ForkServer:
         finally:
             os._exit(0)
 
-    def _live(self, order: WorkerRequest, end: int, log: int) -> None:
+    def _live(self, order: dict[str, Any], end: int, log: int) -> None:
         """In the worker; does not return."""
         import numpy as np  # noqa: PLC0415 - it is there already
 
@@ -193,9 +179,9 @@ class _ForkServer:
             if _adopted(self._daemon):
                 for name in _THREADS:
                     os.environ.pop(name, None)
-                os.environ.update(order.environment)
+                os.environ.update(order["environment"])
                 np.random.seed()  # or every worker draws the same numbers
-                bars = cage.Cage.from_json(order.cage)
+                bars = cage.Cage.from_json(order["cage"])
                 leave(lambda: live(end, bars, lambda: self._engine))
         except BaseException:  # the boundary of the process: nothing of it may serve as a parent
             traceback.print_exc()

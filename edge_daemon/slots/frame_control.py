@@ -57,7 +57,6 @@ class Sampler(Protocol):
 
         Good until the next call.
         """
-        ...
 
 
 class FrameControl(Protocol):
@@ -66,48 +65,36 @@ class FrameControl(Protocol):
     @property
     def next_frame(self) -> int:
         """The number that the next captured frame will get."""
-        ...
 
     def mark(self) -> object:
         """This moment, to measure from."""
-        ...
 
     def since(self, mark: object) -> Window:
         """What happened from that moment until now."""
-        ...
 
     def begin_record(self, ref: BundleRef) -> None:
         """This version's trial begins: count its verdicts from now on."""
-        ...
 
     def trial_records(self, ref: BundleRef) -> TrialRecords:
         """Verdicts since its trial began, and those of the version before."""
-        ...
 
     def sampler(self) -> AbstractContextManager[Sampler]:
         """Copies of frames, for one proof."""
-        ...
 
     def fence(self) -> Instant:
         """This moment: no frame captured from now on is judged until `lift`."""
-        ...
 
     def stamp(self, assignment: Assignment, since_at: float) -> None:
         """Frames captured from then on are of this assignment."""
-        ...
 
     def stamp_from(self, assignment: Assignment, number: int) -> None:
         """Frames from this number on are of this assignment."""
-        ...
 
     def lift(self, *since_at: float) -> None:
         """The order that arrived then was read: the lane need not wait for it any more."""
-        ...
 
     def pass_over(self, epoch: int) -> None:
         """Frames of this epoch and older will get no other model."""
-        ...
 
     def open(self) -> None:
         """Count frames from now on: the first model is there, or none will be."""
-        ...

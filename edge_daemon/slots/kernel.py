@@ -15,24 +15,35 @@ from enum import Enum
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 4, 15, 36
 _ARG_START, _ARG_END = 48, 49  # fields of proc_pid_stat(5); the first after the name is field 3
 
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def last_error() -> OSError:
+    """What the last call of `libc` on this thread failed with."""
+    code = ctypes.get_errno()
+    return OSError(code, os.strerror(code))
+
+
+def prctl(option: int, value: int) -> None:
+    """See prctl(2); raises OSError."""
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        raise last_error()
+
 
 def die_with_parent(parent: int) -> bool:
     """Have the kernel kill this process when the thread that forked it ends.
 
     Returns False when `parent` is gone already: the signal would never come, so leave now.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        return False
-    return os.getppid() == parent
+    with suppress(OSError):
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        return os.getppid() == parent
+    return False
 
 
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent has ended. Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def name_process(name: str, *words: str) -> None:
@@ -41,7 +52,6 @@ def name_process(name: str, *words: str) -> None:
     A forked process has those of its parent. The words take the place of the old command line, cut
     to its length. Never raises: a name is not worth a worker.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
     with suppress(OSError, ValueError, IndexError), open("/proc/self/stat", "rb") as stat:
         fields = stat.read().rpartition(b") ")[2].split()
@@ -58,10 +68,7 @@ def hide_from_others() -> None:
     starts is not hidden. There are no core dumps any more, and a debugger must be root's. Raises
     OSError.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    prctl(_PR_SET_DUMPABLE, 0)
 
 
 def resident_bytes(pid: int | None = None) -> int:
@@ -129,20 +136,12 @@ class Priority:
     """This process's place in the queue for the processors: background, or its usual one."""
 
     def __init__(self) -> None:
-        self._way = possible_yielding()
-        self._usual_nice = os.getpriority(os.PRIO_PROCESS, 0)
-
-    @property
-    def way(self) -> Yielding:
-        return self._way
-
-    @property
-    def usual_nice(self) -> int:
-        return self._usual_nice
+        self.way = possible_yielding()
+        self.usual_nice = os.getpriority(os.PRIO_PROCESS, 0)
 
     def lower(self) -> None:
         """Give way to the rest of the box; threads started later inherit it."""
-        _schedule_all(_POLICIES[self._way])
+        _schedule_all(_POLICIES[self.way])
 
     def restore(self) -> None:
         """Take the usual place again, with every thread there is."""

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from edge_daemon.slots.kernel import last_error, libc
+
 # System calls 444-446 have the same number on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG = 1
@@ -37,8 +39,6 @@ SCOPE_ABI = 6
 _RIGHTS_BY_ABI = ((1, 13), (2, 14), (3, 15), (5, 16))  # ABI -> how many file rights it has
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1 << 0, 1 << 1
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Ruleset(ctypes.Structure):
@@ -113,8 +113,7 @@ def _allow(ruleset: int, rule: Rule, handled: int) -> None:
 
 
 def _call(number: int, *arguments: object) -> int:
-    result = int(_libc.syscall(ctypes.c_long(number), *arguments))
+    result = int(libc.syscall(ctypes.c_long(number), *arguments))
     if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise last_error()
     return result

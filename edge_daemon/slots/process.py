@@ -10,8 +10,10 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from edge_daemon.errors import BundleError, Code, EdgeDaemonError, SlotLost
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
@@ -25,29 +27,20 @@ ENGINE = "edge_daemon.models.engine:UltralyticsEngine"
 _ATTACHED_LIMIT = 3  # frames of the camera's shape and of the shape before, another picture
 _ATTACH_TIMEOUT_S = 1.0
 _START_TIMEOUT_S = 60.0
+_R = TypeVar("_R")
 
 
 class ProcessSlot:
-    """Implements `Slot` with a worker.
-
-    Args:
-        name: `A`, `B`, …
-        spares: where workers come from; several slots share one pool, and its owner closes it
-            after them.
-    """
+    """Implements `Slot` with a worker. Several slots share one pool, whose owner closes it after
+    them."""
 
     def __init__(self, name: str, spares: SparePool) -> None:
-        self._name = name
+        self.name = name
         self._spares = spares
         self._resident: _Resident | None = None
         self._leaving: WorkerProcess | None = None  # it is ended, and may still hold memory
         self._taking = threading.Lock()  # `kill` must not miss a worker that is being taken
         self._killed = False
-        self.restarts = 0
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     @property
     def pid(self) -> int | None:
@@ -78,7 +71,7 @@ class ProcessSlot:
                 deadline_at = self._spares.clock.now().at + timeout_s
                 return resident.load(order, timeout_s)
             except EdgeDaemonError as error:
-                self._drop(error)
+                self.let_go()
                 if isinstance(error, SlotLost) and self._spares.clock.now().at >= deadline_at:
                     raise SlotLost(
                         f"The weights were not in memory within {timeout_s:g} s.",
@@ -88,36 +81,16 @@ class ProcessSlot:
                 raise
 
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
-        resident = self._loaded()
-        try:
-            return resident.infer(frame, timeout_s)
-        except SlotLost as lost:
-            self._drop(lost)
-            raise
+        return self._ask(lambda resident: resident.infer(frame, timeout_s))
 
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
-        resident = self._loaded()
-        try:
-            return resident.infer_file(path, timeout_s)
-        except SlotLost as lost:
-            self._drop(lost)
-            raise
+        return self._ask(lambda resident: resident.infer_file(path, timeout_s))
 
     def infer_picture(self, picture: FrameAddress, patience_s: float) -> Inference | None:
-        resident = self._loaded()
-        try:
-            return resident.infer_picture(picture, patience_s)
-        except SlotLost as lost:
-            self._drop(lost)
-            raise
+        return self._ask(lambda resident: resident.infer_picture(picture, patience_s))
 
     def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
-        resident = self._loaded()
-        try:
-            return resident.decode(path, timeout_s)
-        except SlotLost as lost:
-            self._drop(lost)
-            raise
+        return self._ask(lambda resident: resident.decode(path, timeout_s))
 
     def promote(self) -> None:
         resident = self._resident
@@ -159,16 +132,15 @@ class ProcessSlot:
                 resident.worker.kill()
         return resident
 
-    def _loaded(self) -> _Resident:
+    def _ask(self, ask: Callable[[_Resident], _R]) -> _R:
         resident = self._resident
         if resident is None:
-            raise SlotLost(f"Slot {self._name} is empty.")
-        return resident
-
-    def _drop(self, error: EdgeDaemonError) -> None:
-        if isinstance(error, SlotLost):
-            self.restarts += 1
-        self.let_go()
+            raise SlotLost(f"Slot {self.name} is empty.")
+        try:
+            return ask(resident)
+        except SlotLost:
+            self.let_go()
+            raise
 
 
 class _Resident:
@@ -184,7 +156,7 @@ class _Resident:
 
     def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
         empty_bytes = self.worker.resident_bytes()
-        reply = self.worker.ask(wire.Load.of(order), wire.LoadedReply, timeout_s)
+        reply = self.worker.ask(wire.Load(order), wire.LoadedReply, timeout_s)
         self._empty_bytes, self._told_bytes = empty_bytes, reply.memory_bytes
         self._classes = frozenset(order.classes)
         return reply.loaded()
@@ -240,7 +212,7 @@ class _Resident:
 
     def _key(self, memory: FrameMemory) -> int:
         """The worker's name for a frame memory, which it maps at the first use."""
-        for key, attached in self._attached.items():
+        for key, attached in list(self._attached.items()):  # another thread may detach one
             if attached() is memory:
                 return key
         while len(self._attached) >= _ATTACHED_LIMIT:

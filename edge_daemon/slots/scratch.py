@@ -11,7 +11,6 @@ import secrets
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 
 FILES_LIMIT = 10_000
 BYTES_LIMIT = 256 << 20
@@ -36,25 +35,22 @@ class Scratch:
         parent = parent or tempfile.gettempdir()
         sweep(parent)
         made = tempfile.mkdtemp(prefix="edge-daemon-", dir=parent)
-        self._lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+        self._lock: int | None = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.path = os.path.join(parent, _PREFIX + secrets.token_hex(6))
         os.rename(made, self.path)  # nobody sweeps it before it is locked
 
     def close(self) -> None:
-        clear(self.path)
-        with suppress(OSError):  # closed before
-            os.close(self._lock)
+        """A second call does nothing: the descriptor's number may be another file's by then."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            clear(self.path)
+            os.close(lock)
 
     def __enter__(self) -> str:
         return self.path
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -13,6 +13,8 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from edge_daemon.slots.kernel import last_error, libc
+
 _SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
 _TSYNC = 1
 _RET_ERRNO: Final = 0x00050000
@@ -157,11 +159,10 @@ def install(own: ProcessFacts) -> None:
     buffer = ctypes.create_string_buffer(code, len(code))
     filter_ = _Program(len(steps), ctypes.cast(buffer, ctypes.c_void_p))
     result = _seccomp(_SET_MODE_FILTER, _TSYNC, ctypes.byref(filter_))
-    if result != 0:
-        code_ = (
-            errno.ESRCH if result > 0 else ctypes.get_errno()
-        )  # >0: a thread that did not take it
-        raise OSError(code_, os.strerror(code_))
+    if result > 0:  # the number of a thread that did not take it
+        raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
+    if result < 0:
+        raise last_error()
 
 
 Step = tuple[int, int, int, int]
@@ -290,10 +291,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
 def _seccomp(operation: int, flags: int, argument: object) -> int:
     column, _ = _ARCHITECTURES[os.uname().machine]
     number = ctypes.c_long(_WEIGHED["seccomp"][column])
-    return int(_libc.syscall(number, ctypes.c_uint(operation), ctypes.c_uint(flags), argument))
+    return int(libc.syscall(number, ctypes.c_uint(operation), ctypes.c_uint(flags), argument))

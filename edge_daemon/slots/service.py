@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
 from pathlib import Path
 
 from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
-from edge_daemon.host.memory import FrameMemory, FrameShape, Pixels
+from edge_daemon.host.memory import FrameMemory, FrameShape
 from edge_daemon.slots import wire
 from edge_daemon.slots.kernel import Priority
 from edge_daemon.slots.resident import Resident
+from edge_daemon.slots.slot import LoadOrder
 
 
 class Service:
@@ -42,13 +44,14 @@ class Service:
 
     def _answer(self, request: wire.Request, fds: list[int]) -> wire.Reply | None:
         if isinstance(request, wire.InferPlace):
-            return wire.Inferred.of(self._resident.judge(self._pixels(request)))
+            pixels = self._memories[request.memory].pixels(request.place)
+            return wire.Inferred.of(self._resident.judge(pixels))
         if isinstance(request, wire.InferFile):
             return wire.Inferred.of(self._resident.judge_file(Path(request.path)))
         if isinstance(request, wire.Decode):
             return self._decode(Path(request.path), fds[0])
         if isinstance(request, wire.Load):
-            return self._load(request)
+            return self._load(request.order)
         if isinstance(request, wire.Attach):
             shape = FrameShape(request.height, request.width)
             self._memories[request.memory] = FrameMemory.attach(fds[0], shape, request.places)
@@ -60,27 +63,24 @@ class Service:
             self._priority.restore()
         return None
 
-    def _pixels(self, request: wire.InferPlace) -> Pixels:
-        return self._memories[request.memory].pixels(request.place)
-
     def _decode(self, path: Path, fd: int) -> wire.Decoded:
-        pixels = self._resident.decode(path)
-        shape = FrameShape(*pixels.shape[:2])
-        try:
-            memory = FrameMemory.attach(fd, shape, 1, is_writable=True)
-        except ValueError as error:
-            raise BundleError(f"The image {path.name} is larger than it says.") from error
-        memory.pixels(0)[:] = pixels
-        memory.close()
-        return wire.Decoded(shape.height, shape.width)
+        with os.fdopen(fd, "rb"):  # closed whatever becomes of the picture
+            pixels = self._resident.decode(path)
+            shape = FrameShape(*pixels.shape[:2])
+            try:
+                memory = FrameMemory.attach(fd, shape, 1, is_writable=True)
+            except ValueError as error:
+                raise BundleError(f"The image {path.name} is larger than it says.") from error
+            memory.pixels(0)[:] = pixels
+            return wire.Decoded(shape.height, shape.width)
 
-    def _load(self, request: wire.Load) -> wire.LoadedReply:
-        loaded = self._resident.load(request.order())
+    def _load(self, order: LoadOrder) -> wire.LoadedReply:
+        loaded = self._resident.load(order)
         gc.freeze()  # later collections need not walk the model
         say(
             "bundle_loaded",
-            swap_id=request.swap_id,
-            model=f"{request.name}@{request.version}",
+            swap_id=order.swap_id,
+            model=str(order.ref),
             load_ms=round(loaded.load_ms, 1),
             memory_bytes=loaded.memory_bytes,
         )

@@ -35,8 +35,6 @@ class SparePool:
     """Keeps `standing` warm workers, and starts one on demand when none stands by.
 
     Args:
-        spec: what kind of worker.
-        start: how it begins.
         standing: how many to keep (spare hot or warm: 1, off: 0).
         settle_s: seconds without a load or a gate before a new spare is spawned.
         start_timeout_s: limit for a worker to become ready.
@@ -70,12 +68,6 @@ class SparePool:
         if standing:
             self._refiller = threading.Thread(target=self._refill, name="spares", daemon=True)
             self._refiller.start()
-
-    @property
-    def standing_by(self) -> int:
-        """How many warm workers wait at this moment."""
-        with self._changed:
-            return len(self._ready)
 
     @property
     def spares(self) -> tuple[WorkerProcess, ...]:

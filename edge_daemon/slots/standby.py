@@ -13,7 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
+from edge_daemon.errors import BundleError, SlotLost
+from edge_daemon.host.error_boundary import contained
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder, Slot
@@ -53,7 +54,6 @@ class StandbySlot:
 
     @property
     def pid(self) -> int | None:
-        """The leading worker's process id."""
         return self._lead.pid
 
     @property
@@ -90,10 +90,7 @@ class StandbySlot:
         try:
             return self._lead.infer_picture(picture, patience_s)
         except SlotLost as lost:
-            if not self._take_over():
-                self._forget()
-                raise
-            self._told(self, lost.message)
+            self._take_over(lost)
             return None
 
     def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
@@ -137,12 +134,10 @@ class StandbySlot:
             if order is None or self._twin is not None:
                 return True
             coming = self._coming = self._make()
-        failure: EdgeDaemonError | None = None
-        try:
+        with contained() as attempt:
             coming.load(order, LOAD_TIMEOUT_S)
             self._warm(coming)
-        except EdgeDaemonError as error:
-            failure = error
+        failure = attempt.fault
         with self._lock:
             is_wanted = self._coming is coming
             if is_wanted:
@@ -151,7 +146,7 @@ class StandbySlot:
         if failure or not is_wanted:
             coming.free()
         if failure and is_wanted:
-            _log.warning("twin_failed", slot=self.name, error=failure.message)
+            _log.warning("twin_failed", slot=self.name, error=str(failure))
         return not (failure and is_wanted)
 
     def part(self) -> None:
@@ -179,10 +174,7 @@ class StandbySlot:
         try:
             return judge(self._lead)
         except SlotLost as lost:
-            if not self._take_over():
-                self._forget()
-                raise
-            self._told(self, lost.message)
+            self._take_over(lost)
         try:
             return judge(self._lead)
         except SlotLost as second:
@@ -197,8 +189,8 @@ class StandbySlot:
             self._order = None
         self.part()
 
-    def _take_over(self) -> bool:
-        """Let the standby lead, where there is one."""
+    def _take_over(self, lost: SlotLost) -> None:
+        """Let the standby lead; raises the loss where there is none."""
         with self._lock:
             standby, self._twin = self._twin, None
             if standby is None or standby.is_lost:
@@ -208,9 +200,10 @@ class StandbySlot:
         if left is not None:
             left.let_go()
         if left is standby:
-            return False
+            self._forget()
+            raise lost
         self._lead.promote()
-        return True
+        self._told(self, lost.message)
 
 
 class Standbys:

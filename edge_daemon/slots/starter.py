@@ -37,29 +37,24 @@ class Starter:
     def __init__(self, spec: WorkerSpec, start: Start = Start.SPAWN) -> None:
         self._spec = spec
         self._start = start
-        self._server: ForkServer | None = None
+        self.server: ForkServer | None = None  # None: every worker is spawned
         self._told = ""
         self._closed = False
         if start is not Start.SPAWN:
-            self._server = fork_server(spec)
-            self._server.start()
-
-    @property
-    def server(self) -> ForkServer | None:
-        """What forks; None where every worker is spawned."""
-        return self._server
+            self.server = fork_server(spec)
+            self.server.start()
 
     @property
     def is_quick(self) -> bool:
         """Whether the next worker costs next to nothing."""
-        return self._server is not None and self._server.is_ready
+        return self.server is not None and self.server.is_ready
 
     def new(self) -> WorkerProcess:
         """A new worker, not ready yet. Raises SlotLost when the box cannot start one."""
-        if self._server is None:
+        if self.server is None:
             return WorkerProcess.start(self._spec)
         try:
-            worker = WorkerProcess.fork(self._spec, self._server)
+            worker = WorkerProcess.fork(self._spec, self.server)
         except NoFork as refused:
             if self._closed:
                 raise SlotLost("No worker is started while the daemon stops.") from refused
@@ -76,8 +71,8 @@ class Starter:
     def close(self) -> None:
         """Start no more; those that were started are their owners'."""
         self._closed = True
-        if self._server is not None:
-            self._server.close()
+        if self.server is not None:
+            self.server.close()
 
     def _tell(self, why: str) -> None:
         """Say once that workers are spawned, and once that they are forked again."""

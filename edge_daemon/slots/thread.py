@@ -32,25 +32,15 @@ _R = TypeVar("_R")
 
 
 class ThreadSlot:
-    """Implements `Slot` with a thread of this process.
-
-    Args:
-        name: `A`, `B`, …
-        engine: `module:factory` of the engine.
-        options: the factory's arguments.
-    """
+    """Implements `Slot` with a thread of this process; `engine` is `module:factory`, `options` are
+    the factory's arguments."""
 
     def __init__(self, name: str, engine: str, options: Mapping[str, object] | None = None) -> None:
-        self._name = name
+        self.name = name
         self._factory = engine
         self._options = dict(options or {})
         self._owner: _Owner | None = None
         self._loaded: Loaded | None = None
-        self.restarts = 0
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     @property
     def is_lost(self) -> bool:
@@ -60,12 +50,12 @@ class ThreadSlot:
     def load(self, order: LoadOrder, timeout_s: float) -> Loaded:
         self.free()
         owner = self._owner = _Owner(
-            self._name, lambda: Resident(engine_of(self._factory, self._options))
+            self.name, lambda: Resident(engine_of(self._factory, self._options))
         )
         try:
             loaded = owner.call(lambda resident: resident.load(order), timeout_s)
         except EdgeDaemonError as error:
-            self._drop(error)
+            self.free()
             if isinstance(error.__cause__, FutureTimeoutError):
                 raise SlotLost(
                     f"The weights were not in memory within {timeout_s:g} s.",
@@ -77,19 +67,19 @@ class ThreadSlot:
         return loaded
 
     def infer(self, frame: FrameAddress, timeout_s: float) -> Inference:
-        return self._judge(lambda resident: resident.judge(frame.pixels), timeout_s)
+        return self._ask(lambda owner: owner.call(lambda r: r.judge(frame.pixels), timeout_s))
 
     def infer_file(self, path: Path, timeout_s: float) -> Inference:
-        return self._judge(lambda resident: resident.judge_file(path), timeout_s)
+        return self._ask(lambda owner: owner.call(lambda r: r.judge_file(path), timeout_s))
 
     def infer_picture(self, picture: FrameAddress, patience_s: float) -> Inference | None:
-        return self._with_loaded(
+        return self._ask(
             lambda owner: owner.call_briefly(lambda r: r.judge(picture.pixels), patience_s)
         )
 
     def decode(self, path: Path, timeout_s: float) -> FrameMemory | None:
         """There is no cage: this very process decodes."""
-        pixels = self._with_loaded(lambda owner: owner.call(lambda r: r.decode(path), timeout_s))
+        pixels = self._ask(lambda owner: owner.call(lambda r: r.decode(path), timeout_s))
         return FrameMemory.holding(pixels)
 
     def promote(self) -> None:
@@ -116,23 +106,15 @@ class ThreadSlot:
     def close(self) -> None:
         self.free()
 
-    def _judge(self, judge: Callable[[Resident], Inference], timeout_s: float) -> Inference:
-        return self._with_loaded(lambda owner: owner.call(judge, timeout_s))
-
-    def _with_loaded(self, ask: Callable[[_Owner], _R]) -> _R:
+    def _ask(self, ask: Callable[[_Owner], _R]) -> _R:
         owner = self._owner
         if owner is None or self._loaded is None:
-            raise SlotLost(f"Slot {self._name} is empty.")
+            raise SlotLost(f"Slot {self.name} is empty.")
         try:
             return ask(owner)
-        except SlotLost as lost:
-            self._drop(lost)
+        except SlotLost:
+            self.free()
             raise
-
-    def _drop(self, error: EdgeDaemonError) -> None:
-        if isinstance(error, SlotLost):
-            self.restarts += 1
-        self.free()
 
 
 class _Owner:

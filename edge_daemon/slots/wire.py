@@ -7,6 +7,7 @@ not parse is a worker that broke its protocol: `SlotLost`.
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from collections.abc import Container
@@ -17,7 +18,6 @@ from typing import Annotated, Union
 
 import msgspec
 
-from edge_daemon.core.values import BundleRef
 from edge_daemon.core.wording import public
 from edge_daemon.errors import BoxError, BundleError, Code, EdgeDaemonError, SlotLost
 from edge_daemon.slots.sightings import DETECTIONS_LIMIT, FAINT_LIMIT, Label, Sighting
@@ -30,11 +30,7 @@ Text = Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)]
 Labels = Annotated[tuple[Label, ...], msgspec.Meta(max_length=10_000)]
 Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
-_HEIGHT_AND_WIDTH = 2
-Sides = Annotated[
-    tuple[Annotated[int, msgspec.Meta(ge=1, le=1 << 16)], ...],
-    msgspec.Meta(max_length=_HEIGHT_AND_WIDTH),
-]
+Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
 
 
 # --------------------------------------------------------------------------- to the worker
@@ -43,53 +39,7 @@ Sides = Annotated[
 class Load(msgspec.Struct, tag="load", frozen=True, array_like=True):
     """Bring a bundle into memory; answered by `LoadedReply` or `WorkerFault`."""
 
-    name: str
-    version: str
-    sha256: str
-    folder: str
-    weights: str
-    task: str
-    classes: tuple[str, ...]
-    imgsz: Union[int, tuple[int, int]]
-    confidence: float
-    device: str
-    half: bool
-    swap_id: str
-    floor: Union[float, None] = None
-
-    @classmethod
-    def of(cls, order: LoadOrder) -> Load:
-        return cls(
-            name=order.ref.name,
-            version=order.ref.version,
-            sha256=order.sha256,
-            folder=str(order.folder),
-            weights=str(order.weights),
-            task=order.task,
-            classes=order.classes,
-            imgsz=order.imgsz,
-            confidence=order.confidence,
-            device=order.device,
-            half=order.half,
-            swap_id=order.swap_id,
-            floor=order.floor,
-        )
-
-    def order(self) -> LoadOrder:
-        return LoadOrder(
-            ref=BundleRef(self.name, self.version),
-            sha256=self.sha256,
-            folder=Path(self.folder),
-            weights=Path(self.weights),
-            task=self.task,
-            classes=self.classes,
-            imgsz=self.imgsz,
-            confidence=self.confidence,
-            device=self.device,
-            half=self.half,
-            swap_id=self.swap_id,
-            floor=self.floor,
-        )
+    order: LoadOrder
 
 
 class Attach(msgspec.Struct, tag="attach", frozen=True, array_like=True):
@@ -152,7 +102,7 @@ class Pong(msgspec.Struct, tag="pong", frozen=True, array_like=True):
 
 
 class LoadedReply(msgspec.Struct, tag="loaded", frozen=True, array_like=True):
-    """The bundle is in memory."""
+    """The bundle is in memory; the fields are those of `Loaded`."""
 
     classes: Labels
     task: Label
@@ -160,42 +110,14 @@ class LoadedReply(msgspec.Struct, tag="loaded", frozen=True, array_like=True):
     memory_bytes: Size
     gpu_bytes: Size
     head_classes: Union[Size, None]
-    sides: Sides = ()  # none, one of a square, or height and width
+    imgsz: Union[Side, tuple[Side, Side], None] = None
 
     @classmethod
     def of(cls, loaded: Loaded) -> LoadedReply:
-        return cls(
-            classes=loaded.classes,
-            task=loaded.task,
-            load_ms=loaded.load_ms,
-            memory_bytes=loaded.memory_bytes,
-            gpu_bytes=loaded.gpu_bytes,
-            head_classes=loaded.head_classes,
-            sides=_sides(loaded.imgsz),
-        )
+        return cls(**vars(loaded))
 
     def loaded(self) -> Loaded:
-        return Loaded(
-            classes=self.classes,
-            task=self.task,
-            load_ms=self.load_ms,
-            memory_bytes=self.memory_bytes,
-            gpu_bytes=self.gpu_bytes,
-            head_classes=self.head_classes,
-            imgsz=_imgsz(self.sides),
-        )
-
-
-def _sides(imgsz: int | tuple[int, int] | None) -> tuple[int, ...]:
-    if imgsz is None:
-        return ()
-    return (imgsz,) if isinstance(imgsz, int) else imgsz
-
-
-def _imgsz(sides: tuple[int, ...]) -> int | tuple[int, int] | None:
-    if len(sides) < _HEIGHT_AND_WIDTH:
-        return sides[0] if sides else None
-    return sides[0], sides[1]
+        return Loaded(**msgspec.structs.asdict(self))
 
 
 class Inferred(msgspec.Struct, tag="found", frozen=True, array_like=True):
@@ -297,7 +219,12 @@ class Answered(msgspec.Struct, frozen=True, array_like=True):
     reply: Reply
 
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder(enc_hook=os.fspath).encode
+
+
+def _path(_kind: type, value: str) -> Path:
+    """The one type of a request that msgspec does not know."""
+    return Path(value)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -377,7 +304,7 @@ class WorkerEnd:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._end.setblocking(True)
-        self._decode = msgspec.msgpack.Decoder(Asked).decode
+        self._decode = msgspec.msgpack.Decoder(Asked, dec_hook=_path).decode
         self._number = 0
 
     def receive(self) -> tuple[Request, list[int]] | None:

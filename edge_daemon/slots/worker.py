@@ -55,10 +55,7 @@ def main() -> int:
 def live(fd: int, bars: cage.Cage, make: Callable[[], Engine]) -> int:
     """A worker's life, from its first step into the cage; returns its exit code.
 
-    Args:
-        fd: its end of the socket to the slot.
-        bars: what it needs of the box.
-        make: gives the engine, once the cage is entered.
+    `fd`: its end of the socket to the slot. `make` gives the engine, once the cage is entered.
     """
     name_process("edge-worker", "edge_daemon.slots.worker", "--fd", str(fd))
     faulthandler.enable()

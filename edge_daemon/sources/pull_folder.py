@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_daemon.documents import MALFORMED
+from edge_daemon.documents.durable import write_durably
 from edge_daemon.errors import BoxError
-from edge_daemon.models.files import write_durably
 from edge_daemon.models.shared_folder import alone_in
 
 _PULLS = ".pulls"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from edge_daemon.app.audit_anchors import EVERY_S, YEAR_S, AuditAnchors
+from edge_daemon.app.housekeeping import EVERY_S, YEAR_S, AuditAnchors
 from edge_daemon.app.problems import clock_set_back
 from edge_daemon.app.status import JournalStatus
 from edge_daemon.core.values import Instant

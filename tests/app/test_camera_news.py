@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from structlog.testing import capture_logs
 
-from edge_daemon.app.camera_news import CameraNews
+from edge_daemon.app.reports import CameraNews
 from edge_daemon.frames.camera_state import CameraState
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameShape

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge_daemon.app.gauges import resident, set_gauges
-from edge_daemon.app.status import BoxStatus, JournalStatus, Remarks, Status
+from edge_daemon.app.monitor import resident, set_gauges
+from edge_daemon.app.status import BoxStatus, JournalStatus, Status
 from edge_daemon.core.lifecycle import Phase
 from edge_daemon.core.roles import Role
 from edge_daemon.core.state import SlotState
@@ -54,7 +54,7 @@ def test_what_is_away_is_zero() -> None:
     away = station(
         camera=replace(ONLINE, state=CameraPhase.LOST),
         broker_online=False,
-        remarks=Remarks(store="the store /srv is not there"),
+        store_trouble="the store /srv is not there",
     )
     found = shown(away)
     assert found["edge_camera_up",] == 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,10 +30,12 @@ class Line:
         self.frames: dict[str, int] = {}
         self.active: str | None = None
         self.journal = laid.journal
+        self.before_totals: Callable[[], None] = lambda: None
         laid = replace(laid, clock=self.clock)
         self.judged = JudgedModels(laid, self._totals, self._active)
 
     def _totals(self) -> Totals:
+        self.before_totals()
         tallies: dict[BundleRef | None, ModelTotals] = {
             BundleRef.parse(model): ModelTotals({Verdict.OK: count, Verdict.NG: 0}, Spread())
             for model, count in self.frames.items()
@@ -75,6 +78,28 @@ def test_a_cutover_ends_one_span_and_begins_another(line: Line) -> None:
     assert line.spans(B2) == [(1.0, 50)]
     assert line.journal.lineage.judged(B1).frames == 310
     assert line.journal.lineage.judged(B2).frames == 50
+
+
+def test_two_that_save_at_a_time_count_no_frame_twice(line: Line) -> None:
+    """The monitor's minute is over while the daemon stops, which saves too."""
+    line.second(B1)
+    line.second(B1, v1=100)
+    entered, go_on = threading.Semaphore(0), threading.Event()
+
+    def waits() -> None:
+        entered.release()
+        assert go_on.wait(30.0)
+
+    line.before_totals = waits
+    savers = [threading.Thread(target=line.judged.save) for _ in range(2)]
+    for saver in savers:
+        saver.start()
+    assert entered.acquire(timeout=30.0)
+    entered.acquire(timeout=0.5)  # the second comes so far only where nothing keeps it out
+    go_on.set()
+    for saver in savers:
+        saver.join(30.0)
+    assert line.journal.lineage.judged(B1).frames == 100
 
 
 def test_the_disk_is_written_once_a_minute(line: Line) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_daemon.app.gauges import resident
+from edge_daemon.app.monitor import resident
 from edge_daemon.app.page import slot_lines
 from edge_daemon.control.reporter import model_state
 from edge_daemon.core.roles import Role

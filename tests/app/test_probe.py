@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from edge_daemon.app.probe import EVERY_S, Probe
 from edge_daemon.core.values import BundleRef, StoredBundle
 from edge_daemon.errors import SlotLost
+from edge_daemon.host.memory import FrameMemory
 from edge_daemon.slots.active import ActiveSlot, Pointer
 from edge_daemon.slots.slot import LoadOrder
 from tests.sim.clock import SimClock
@@ -64,6 +67,23 @@ def test_only_an_answer_counts(bench: Harness) -> None:
     bench.script.fail_infer(REF, SlotLost("It hangs."))
     assert bench.wait(EVERY_S)
     assert bench.probe.answered_at == answered_at
+    bench.probe.close()
+
+
+def test_a_probe_without_memory_does_not_end_the_lane(
+    bench: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no answer either; with memory again the model is asked."""
+
+    def no_memory(*_: object) -> NoReturn:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    with monkeypatch.context() as short:
+        short.setattr(FrameMemory, "allocate", no_memory)
+        assert bench.wait(EVERY_S)
+    assert bench.probe.answered_at is None
+    assert bench.wait(EVERY_S)
+    assert bench.probe.answered_at == bench.clock.now().at
     bench.probe.close()
 
 

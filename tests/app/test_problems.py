@@ -13,7 +13,6 @@ from edge_daemon.app.status import (
     FramesStatus,
     JournalStatus,
     PicturesLost,
-    Remarks,
     Status,
 )
 from edge_daemon.core.picture import Flaw
@@ -32,7 +31,7 @@ def test_where_all_is_well_there_is_none() -> None:
     """What would be a false alarm is none: an old loss, a certificate of a year, another model."""
     assert problems(station()) == ()
     quiet = station(
-        pictures=PicturesLost(lost_at=NOW.at - 60.0),
+        pictures_lost=(PicturesLost(lost_at=NOW.at - 60.0),),
         box=BoxStatus(certificates={"ca": NOW.utc + 365 * DAY_S}),
         state=replace(ACTIVE, refused=((OTHER, NOT_TRUSTED),)),
         journal=JournalStatus(newest_utc=NOW.utc + 10.0),
@@ -61,11 +60,11 @@ def test_where_all_is_well_there_is_none() -> None:
             "the camera's picture is black",
         ),
         (
-            station(pictures=PicturesLost("No space left on device")),
+            station(pictures_lost=(PicturesLost("No space left on device"),)),
             "pictures of rejected parts cannot be kept: No space left on device",
         ),
         (
-            station(pictures=PicturesLost(lost_at=NOW.at - 59.0)),
+            station(pictures_lost=(PicturesLost(lost_at=NOW.at - 59.0),)),
             "pictures of rejected parts come faster than they can be written",
         ),
         (
@@ -73,7 +72,7 @@ def test_where_all_is_well_there_is_none() -> None:
             "the model failed at 12 frames in the last minute: Its output has no boxes.",
         ),
         (
-            station(remarks=Remarks(store="the store /srv is not there")),
+            station(store_trouble="the store /srv is not there"),
             "the store /srv is not there",
         ),
         (
@@ -88,13 +87,7 @@ def test_where_all_is_well_there_is_none() -> None:
             station(journal=JournalStatus(given_up=3)),
             "3 events and answers were given up: the broker was away for too long",
         ),
-        (station(remarks=Remarks(desired=("models.CAN waits",))), "models.CAN waits"),
-        (station(remarks=Remarks(files=("reserve is a folder",))), "reserve is a folder"),
-        (
-            station(remarks=Remarks(orders=("no order can be read",))),
-            "no order can be read",
-        ),
-        (station(remarks=Remarks(broker=("the broker is slow",))), "the broker is slow"),
+        (station(remarks=("models.CAN waits",)), "models.CAN waits"),
     ],
 )
 def test_what_is_amiss_is_one_sentence(status: Status, sentence: str) -> None:

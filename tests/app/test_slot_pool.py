@@ -101,7 +101,7 @@ def test_workers_that_began_before_the_daemon_read_the_copies_that_it_makes(tmp_
         assert slot_pool.slots["A"].load(order, GENEROUS_S).task == "detect"
         slot_pool.slots["A"].close()
         slot_pool.close()
-    assert spares.standing_by == 0
+    assert len(spares.spares) == 0
 
 
 def test_nothing_begins_before_the_daemon_where_its_folder_is_not_sound(tmp_path: Path) -> None:

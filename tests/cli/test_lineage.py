@@ -123,6 +123,7 @@ def test_a_daemon_keeps_its_own_books(tmp_path: Path) -> None:
         assert [each["to"] for each in told["receipts"]] == [BOTTLE]
         device.stop()
         told = json.loads(run(device.config, "models", "lineage", BOTTLE, "--json"))
-        judged = sum(count for (ref, _), count in daemon.frames.ledger.verdicts().items() if ref)
+        models = daemon.frames.ledger.totals().models
+        judged = sum(sum(each.verdicts.values()) for ref, each in models.items() if ref)
         assert told["judged"]["frames"] == judged
         assert sum(each["frames"] for each in told["active"]) == judged

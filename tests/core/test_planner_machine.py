@@ -147,7 +147,7 @@ class Line:
 
     def check(self) -> None:
         """Every verdict so far is the one that the cutovers put in force."""
-        assert self.ledger.violations == 0, self.ledger.first_violation
+        assert self.ledger.first_violation is None
         assert self.ledger.counts().dropped == 0, "frames waited until the ring was full"
         reigns = iter([*self.reigns, (1 << 60, None)])
         model, upcoming = next(reigns)[1], next(reigns)

@@ -16,7 +16,7 @@ import pytest
 
 from edge_daemon.config import CameraSettings
 from edge_daemon.frames.av_camera import AvCamera
-from edge_daemon.frames.fault import Fault, SourceError, diagnose
+from edge_daemon.frames.fault import SourceError, diagnose
 from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.memory import FrameMemory, FrameShape, Pixels
 
@@ -217,10 +217,9 @@ def fault_of(source: str) -> SourceError:
 
 def test_a_missing_file_or_device_is_named(tmp_path: Path) -> None:
     """The technician reads which path is not there."""
-    assert fault_of(str(tmp_path / "none.mp4")).fault is Fault.NOT_FOUND
-    missing = fault_of("/dev/video97")
-    assert missing.fault is Fault.NOT_FOUND
-    assert "/dev/video97" in missing.message
+    film = tmp_path / "none.mp4"
+    assert fault_of(str(film)).message == f"There is no file {film}."
+    assert fault_of("/dev/video97").message == "There is no device /dev/video97."
 
 
 def test_a_file_that_is_no_video_is_garbage(tmp_path: Path) -> None:
@@ -228,7 +227,7 @@ def test_a_file_that_is_no_video_is_garbage(tmp_path: Path) -> None:
     for name, content in (("text.mp4", b"hello " * 500), ("empty.mp4", b"")):
         path = tmp_path / name
         path.write_bytes(content)
-        assert fault_of(str(path)).fault is Fault.GARBAGE
+        assert "is no video that can be decoded" in fault_of(str(path)).message
 
 
 @contextmanager
@@ -256,23 +255,23 @@ def test_nobody_at_the_port_is_a_refusal() -> None:
     """A camera that is restarting refuses; the password does not appear in the message."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert fault_of(f"rtsp://me:secret@127.0.0.1:{port}/x").fault is Fault.REFUSED
+    assert "refused the connection" in fault_of(f"rtsp://me:secret@127.0.0.1:{port}/x").message
 
 
 @pytest.mark.parametrize(
-    ("answer", "fault"),
+    ("answer", "said"),
     [
-        (b"RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\n\r\n", Fault.CREDENTIALS),
-        (b"RTSP/1.0 404 Not Found\r\nCSeq: 1\r\n\r\n", Fault.NOT_FOUND),
-        (b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n", Fault.GARBAGE),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", Fault.GARBAGE),
+        (b"RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\n\r\n", "did not accept user and password"),
+        (b"RTSP/1.0 404 Not Found\r\nCSeq: 1\r\n\r\n", "knows no stream /stream"),
+        (b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n", "gives no video that can be decoded"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "is not a video server"),
     ],
 )
-def test_what_a_camera_answers_names_the_fault(answer: bytes, fault: Fault) -> None:
+def test_what_a_camera_answers_names_the_fault(answer: bytes, said: str) -> None:
     """Wrong password, wrong path and wrong port are three different sentences."""
     with answering(answer) as port:
         found = diagnose(f"rtsp://me:secret@127.0.0.1:{port}/stream")
-    assert found.fault is fault
+    assert said in found.message
     assert "secret" not in str(found)
     assert found.hint
 
@@ -282,4 +281,4 @@ def test_a_stream_that_opens_to_a_wall_is_opened_no_longer_than_allowed() -> Non
     """A server that takes the connection and says nothing is a timeout, not a hang."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/x"
-        assert fault_of(url).fault is Fault.TIMEOUT
+        assert "did not open within 1 s" in fault_of(url).message

@@ -77,8 +77,9 @@ def test_one_picture_of_a_part_with_what_each_model_said(tmp_path: Path) -> None
     folder.tend()
     folder.write(frame(13, unit="8"), b"late")
     assert [each.read_bytes() for each in folder.recent(9)] == [b"late", b"first"]
-    assert folder.find(path.name) == path
-    assert folder.find("../journal.sqlite") is None
+    assert folder.read(path.name) == path.read_bytes()
+    (tmp_path / "journal.sqlite").write_bytes(b"not a picture")
+    assert folder.read("../journal.sqlite") is None
 
 
 def test_pictures_without_such_a_part_leave_room_for_others(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -132,7 +134,7 @@ def test_a_snapshot_without_frames_says_so(lane: Lane) -> None:
 def test_viewers_share_a_limited_rate_and_cost_nothing_when_gone(lane: Lane) -> None:
     """Between two pictures frames pass by; after the last viewer has gone, all of them do."""
     hands = [0.0]
-    pictures = Pictures(lane.ring, view_fps=10.0, now=lambda: hands[0])
+    pictures = Pictures(lane.ring, now=lambda: hands[0])
     pictures.start()
     assert pictures.watch(0, 0.0) is None
     lane.offer(pictures, Verdict.OK)
@@ -171,6 +173,40 @@ def test_the_live_view_is_narrowed_and_a_snapshot_is_not(lane: Lane) -> None:
         widths.append(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[1])
     pictures.stop()
     assert widths == [80, SHAPE.width]
+
+
+def test_a_snapshot_that_is_asked_for_while_a_view_is_drawn_is_whole(lane: Lane) -> None:
+    """The picture in hand is a viewer's; the next one is the snapshot."""
+    drawing, asked = threading.Event(), threading.Event()
+
+    class Slow(tuple[Detection, ...]):
+        def __iter__(self) -> Iterator[Detection]:
+            drawing.set()
+            asked.wait(GENEROUS_S)
+            return super().__iter__()
+
+    def now() -> float:
+        if threading.current_thread() is asker:
+            asked.set()
+        return time.monotonic()
+
+    pictures = Pictures(lane.ring, view_width=80, now=now)
+    got: list[bytes] = []
+    asker = threading.Thread(target=lambda: got.append(pictures.snapshot(GENEROUS_S)))
+    pictures.start()
+    pictures.watch(0, 0.0)
+    told, captured = lane.judge(Verdict.NG)
+    pictures.offer(replace(told, detections=Slow(told.detections)), captured)
+    lane.ring.release(captured)
+    assert drawing.wait(GENEROUS_S)
+    asker.start()
+    while asker.is_alive():
+        lane.offer(pictures, Verdict.OK)
+        asker.join(0.005)
+    pictures.stop(GENEROUS_S)
+    shown = cv2.imdecode(np.frombuffer(got[0], np.uint8), cv2.IMREAD_COLOR)
+    assert shown is not None
+    assert shown.shape[1] == SHAPE.width
 
 
 def test_a_picture_is_made_coarser_and_smaller_until_it_fits() -> None:

@@ -677,7 +677,7 @@ def test_any_schedule_gives_each_frame_one_right_verdict(
     bench = Harness(places=6, latest=latest)
     targets = play(bench, schedule)
     assert [v.frame for v in bench.verdicts] == list(range(bench.ring.next_number))
-    assert bench.ledger.violations == 0, bench.ledger.first_violation
+    assert bench.ledger.first_violation is None
     assert bench.ledger.counts().balanced
     for verdict in bench.verdicts:
         assert (verdict.model is None) == (verdict.verdict is Verdict.UNINSPECTED)
@@ -712,7 +712,7 @@ def test_a_frame_is_judged_by_the_recipe_of_the_pointer(recipe: Recipe, verdict:
     bench.run_dry()
     assert [judged.verdict for judged in bench.verdicts] == [verdict]
     assert bench.ledger.counts() == Counts(1, 1, 0, 0)
-    assert bench.ledger.verdicts() == {(BOTTLE, verdict): 1}
+    assert bench.ledger.totals().models[BOTTLE].verdicts[verdict] == 1
 
 
 def test_a_picture_that_is_no_evidence_is_shown_to_no_model() -> None:

@@ -71,11 +71,12 @@ def test_captured_is_inspected_and_dropped_and_uninspected(
     assert counts.balanced
     assert counts.captured == len(outcomes)
     assert counts.dropped == drops
-    assert ledger.violations == 0
+    assert ledger.first_violation is None
     assert ledger.reasons() == {
         reason: outcomes.count(reason) for reason in Reason if reason in outcomes
     }
-    assert sum(ledger.verdicts().values()) == counts.inspected
+    verdicts = (model.verdicts for model in ledger.totals().models.values())
+    assert sum(sum(each.values()) for each in verdicts) == counts.inspected
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,6 @@ def test_missing_doubled_and_reordered_frames_are_violations(
     ledger = Ledger()
     for frame in frames:
         ledger.record(inspected(frame))
-    assert ledger.violations > 0
     assert ledger.first_violation == sentence
     assert ledger.counts().balanced is balanced
 
@@ -112,36 +112,36 @@ def test_a_verdict_that_contradicts_itself_is_a_violation(judged: Judged, words:
     """A product judged by another's model, or a verdict of nobody, never passes silently."""
     ledger = Ledger()
     ledger.record(judged)
-    assert ledger.violations == 1
     assert words in (ledger.first_violation or "")
     assert ledger.counts().balanced
 
 
-def test_a_mark_tells_what_happened_since() -> None:
-    """Counts and latency of a span hold the frames after the mark, and no others."""
+def test_two_moments_tell_what_happened_between() -> None:
+    """Counts and latency of a span hold the frames after its first moment, and no others."""
     ledger = Ledger()
     for frame in range(100):
         ledger.record(inspected(frame, queue_ms=500.0))
-    mark = ledger.mark()
-    assert ledger.since(mark) == (Counts(), Latency())
+    first = ledger.counts()
+    assert ledger.latency_between(first, ledger.counts()) == Latency()
     for frame in range(100, 200):
         ledger.record(inspected(frame, queue_ms=float(frame - 100), inference_ms=1.0))
     ledger.record(uninspected(200, Reason.CHANGEOVER))
-    counts, latency = ledger.since(mark)
-    assert counts == Counts(captured=101, inspected=100, uninspected=1)
+    last = ledger.counts()
+    latency = ledger.latency_between(first, last)
+    assert last - first == Counts(captured=101, inspected=100, uninspected=1)
     assert (latency.count, latency.p50, latency.max) == (100, 50.5, 100.0)
     assert latency.p99 == pytest.approx(99.01)
-    assert ledger.inference_between(mark, ledger.mark()).max == 1.0
+    assert ledger.inference_between(first, last).max == 1.0
     assert ledger.recent(1).p50 == 100.0
 
 
 def test_a_span_longer_than_the_window_is_told_from_its_last_frames() -> None:
     """Memory is bounded: old latencies go, counts stay exact."""
     ledger = Ledger(window=8)
-    mark = ledger.mark()
     for frame in range(20):
         ledger.record(inspected(frame, queue_ms=float(frame), inference_ms=0.0))
-    counts, latency = ledger.since(mark)
+    counts = ledger.counts()
+    latency = ledger.latency_between(Counts(), counts)
     assert counts.inspected == 20
     assert (latency.count, latency.p50, latency.max) == (8, 15.5, 19.0)
 
@@ -153,11 +153,9 @@ def test_verdicts_are_counted_by_bundle() -> None:
         [(BOTTLE, Verdict.OK), (BOTTLE, Verdict.NG), (newer, Verdict.OK), (newer, Verdict.OK)]
     ):
         ledger.record(inspected(frame, verdict, model=model))
-    assert ledger.verdicts() == {
-        (BOTTLE, Verdict.OK): 1,
-        (BOTTLE, Verdict.NG): 1,
-        (newer, Verdict.OK): 2,
-    }
+    models = ledger.totals().models
+    assert models[BOTTLE].verdicts == {Verdict.OK: 1, Verdict.NG: 1}
+    assert models[newer].verdicts == {Verdict.OK: 2, Verdict.NG: 0}
 
 
 def test_the_totals_are_of_one_moment_and_their_times_lie_in_their_buckets() -> None:
@@ -185,4 +183,6 @@ def test_years_of_models_grow_nothing_and_lose_nothing() -> None:
     assert set(totals.models) == {None, *(BundleRef("bottle", str(each)) for each in newest)}
     assert totals.models[None].verdicts[Verdict.OK] == MODELS_KEPT * 2
     assert sum(totals.models[None].inference.frames) == MODELS_KEPT * 2
-    assert sum(ledger.verdicts().values()) == totals.counts.inspected == MODELS_KEPT * 3
+    verdicts = (model.verdicts for model in totals.models.values())
+    assert sum(sum(each.values()) for each in verdicts) == totals.counts.inspected
+    assert totals.counts.inspected == MODELS_KEPT * 3

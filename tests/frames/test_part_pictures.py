@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -176,6 +177,21 @@ def test_the_quota_holds_across_lives(tmp_path: Path) -> None:
     found = [name for name in names(tmp_path) if not name.endswith("mine.jpg")]
     assert [int(name.split("-")[-2]) for name in found] == [3, 4, 5]
     assert stranger.exists()
+
+
+def test_copies_in_the_folder_take_no_room_twice(tmp_path: Path) -> None:
+    """Somebody copied an order's folder: each frame counts once, so the quota takes no others."""
+    pictures = kept(tmp_path)
+    for frame in range(3):
+        pictures.write(framed(frame), JPEG)
+    pictures.close()
+    with closing(PictureIndex(tmp_path)) as index:
+        held = index.bytes
+    shutil.copytree(tmp_path / DAY / "WO-17", tmp_path / DAY / "WO-17 copy")
+    again = kept(tmp_path, quota=held + held // 3 + 9)
+    again.write(framed(3), JPEG)
+    assert again.removed == 0
+    again.close()
 
 
 def test_pictures_go_by_their_age_too(tmp_path: Path) -> None:

@@ -133,6 +133,24 @@ def test_an_outage_gives_up_nothing(tmp_path: Path) -> None:
     assert (each.tally.copied, each.tally.given_up, each.trouble) == (12, 0, None)
 
 
+def test_a_picture_that_has_gone_was_taken_by_no_place(tmp_path: Path) -> None:
+    """It counts as no copy, and gives up no picture that a full place refuses meanwhile."""
+    folder, share = tmp_path / "kept", tmp_path / "share"
+    share.mkdir()
+    place = Archive(share, "-ng")
+    each = PictureCopies(folder, place, lambda: True, lambda: UTC + 1000.0)
+    pictures = written(folder, 1)
+    for frame in range(2, 3 + MOST_TRIES):
+        each.copy_all()
+        pictures.write(judged(frame), JPEG)
+        (folder / names(folder)[-1]).unlink()
+    each.copy_all()
+    assert (each.tally.copied, each.tally.given_up, each.waiting) == (0, 0, 1)
+    place.refused = ()
+    each.copy_all()
+    assert (each.tally.copied, len(names(share))) == (1, 1)
+
+
 def test_a_place_that_is_too_slow_is_named(tmp_path: Path) -> None:
     """Nothing fails, and yet a picture waits for a quarter of an hour."""
     folder, share = tmp_path / "kept", tmp_path / "share"

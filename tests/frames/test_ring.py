@@ -319,12 +319,17 @@ class RingMachine(RuleBasedStateMachine):
         self.dropped = 0
         self.alive = 0
         self.holding: list[Captured] = []
+        self.stuck: list[Lease] = []
 
     def teardown(self) -> None:
         """Give the memory back, also where a frame is still held."""
         self.ring.close()
-        for memory in self.ring.memories:
-            memory.close()
+        while self.ring.head(0) is not None:
+            self.holding.append(self.ring.pop())
+        for frame in self.holding:
+            self.ring.release(frame)
+        for lease in self.stuck:
+            self.ring.abandon(lease)
 
     @rule(shape=st.sampled_from([SMALL, SMALL, SMALL, WIDE]), step=st.sampled_from([0.0, 1.0]))
     def capture(self, shape: FrameShape, step: float) -> None:
@@ -340,11 +345,13 @@ class RingMachine(RuleBasedStateMachine):
     def begin_and_get_stuck(self, shape: FrameShape) -> Lease:
         lease = self.ring.begin(shape)
         self.ring.forfeit(lease)
+        self.stuck.append(lease)
         return lease
 
     @rule(lease=consumes(leases))
     def come_back(self, lease: Lease) -> None:
         lease.pixels.fill(255)
+        self.stuck.remove(lease)
         self.ring.abandon(lease)
 
     @rule()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ from edge_daemon.core.values import UNASSIGNED, BundleRef, Judged, Verdict
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.samples import UNSEEN_SHAPE, Sampler, Samples
-from edge_daemon.host.memory import FrameShape
+from edge_daemon.host.memory import FrameMemory, FrameShape
 from edge_daemon.slots.frame_control import Sample
 from tests.sim.clock import SimClock
 
@@ -96,6 +97,24 @@ def test_a_frame_that_comes_too_late_changes_nothing(bench: Harness) -> None:
         assert captured.address is not None
         sampler.take(bench.verdict(captured), captured.address.pixels)
         assert (sample.frame.pixels == before).all()
+
+
+def test_a_sample_that_finds_no_memory_does_not_end_the_lane(
+    bench: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lane copies it; the next frame is taken instead."""
+    allocate, refused = FrameMemory.allocate, [errno.ENOMEM]
+
+    def short(shape: FrameShape, places: int) -> FrameMemory:
+        if refused and places == 1:
+            raise OSError(refused.pop(), "Cannot allocate memory")
+        return allocate(shape, places)
+
+    monkeypatch.setattr(FrameMemory, "allocate", short)
+    with bench.samples.sampler() as sampler:
+        (sample,) = bench.asked(sampler)
+        assert sample.judged is not None
+    assert refused == []
 
 
 def test_a_line_that_waits_for_a_model_is_not_waited_for(bench: Harness) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from edge_daemon.errors import StateError
 from edge_daemon.host.disk import FolderLock, Reserve, write_durably
+from tests.sim.small_disk import fill, small_disk
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,9 +44,21 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=False, timeout=60
     )
     assert done.returncode == -9
-    with FolderLock(tmp_path), pytest.raises(StateError, match="in use by another daemon"):
+    lock = FolderLock(tmp_path)
+    with pytest.raises(StateError, match="in use by another daemon"):
         FolderLock(tmp_path)
+    lock.release()
     FolderLock(tmp_path).release()
+
+
+def test_a_folder_on_a_full_disk_has_one_owner_too(tmp_path: Path) -> None:
+    """The lock needs no room; only the owner's number does."""
+    with small_disk(tmp_path / "disk", 1) as disk:
+        fill(disk)
+        lock = FolderLock(disk)
+        with pytest.raises(StateError, match="unknown"):
+            FolderLock(disk)
+        lock.release()
 
 
 def test_the_reserve_takes_room_until_it_is_given_up(tmp_path: Path) -> None:

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.host.journal import AuditRow, Entry, Journal
+from edge_daemon.errors import StateError
+from edge_daemon.host.disk import Reserve
+from edge_daemon.host.journal import AuditRow, Entry, Journal, OutboxRow
+from edge_daemon.host.journal_file import MARK_FILE
+from tests.sim.small_disk import fill, small_disk
 
 TOLD = Entry(audit=(AuditRow(1.0, "event", b"recovered"),))
 
@@ -52,6 +56,34 @@ def test_a_cut_at_any_rename_does_not_make_it_a_first_start(
     assert last.recovered is None
     assert [link.row for link in last.audit_rows()] == list(TOLD.audit)
     last.close()
+
+
+def test_a_damaged_journal_begins_anew_on_a_full_disk(tmp_path: Path) -> None:
+    """The reserve is there for it."""
+    with small_disk(tmp_path / "disk", 8) as disk:
+        folder, reserve = disk / "state", Reserve(disk / "state")
+        folder.mkdir()
+        damaged(folder)
+        assert reserve.keep()
+        fill(disk)
+        with pytest.raises(StateError):
+            Journal.open(folder)
+        journal = Journal.open(folder, reserve)
+        assert journal.recovered is not None
+        journal.commit(TOLD)
+        journal.close()
+
+
+def test_a_commit_whose_recovery_stays_untold_is_durable_and_counted(tmp_path: Path) -> None:
+    """The mark cannot be removed: that is an error, and what waits is known all the same."""
+    damaged(tmp_path)
+    journal = Journal.open(tmp_path)
+    (tmp_path / MARK_FILE).unlink()
+    (tmp_path / MARK_FILE).mkdir()
+    with pytest.raises(StateError, match="cannot be used"):
+        journal.commit(Entry(outbox=(OutboxRow("t", b"payload"),)))
+    assert journal.outbox_depth() == len(journal.outbox_peek()) == 1
+    journal.close()
 
 
 def test_until_it_is_on_record_it_is_not_over(tmp_path: Path) -> None:

@@ -31,7 +31,6 @@ def test_each_word_is_one_datagram(ear: tuple[socket.socket, str]) -> None:
         (notifier.status("camera lost"), b"STATUS=camera lost"),
         (notifier.watchdog(), b"WATCHDOG=1"),
         (notifier.reloading(Instant(12.5, 0.0)), b"RELOADING=1\nMONOTONIC_USEC=12500000"),
-        (notifier.extend(30), b"EXTEND_TIMEOUT_USEC=30000000"),
         (notifier.stopping(), b"STOPPING=1"),
     ]
     for heard, datagram in said:
@@ -44,21 +43,3 @@ def test_without_a_manager_nothing_is_sent_and_nothing_fails(tmp_path: Path) -> 
     assert not Notifier.from_environ({}).ready()
     assert not Notifier(str(tmp_path / "nobody")).watchdog()
     assert not Notifier(str(tmp_path / "nobody")).status("")
-
-
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({"WATCHDOG_USEC": "20000000"}, 20.0),
-        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "7"}, 0.5),
-        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "8"}, None),
-        ({"WATCHDOG_USEC": "0"}, None),
-        ({"WATCHDOG_USEC": "soon"}, None),
-        ({}, None),
-    ],
-)
-def test_the_watchdog_counts_only_where_it_is_meant(
-    environ: dict[str, str], expected: float | None
-) -> None:
-    """WATCHDOG_PID of another process is not for us."""
-    assert Notifier.from_environ(environ, pid=7).watchdog_s == expected

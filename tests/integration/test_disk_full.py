@@ -6,7 +6,6 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from tests.sim.device import wait_until
 from tests.sim.fork_parent import ForkParent
 from tests.sim.line import ROOT, Subscriber, make_store, settings_for
 from tests.sim.mosquitto import Mosquitto
+from tests.sim.small_disk import fill
 from tests.sim.voice import Voice
 
 pytestmark = pytest.mark.broker
@@ -37,15 +37,6 @@ def folder() -> Iterator[Path]:
             yield Path(made)
         finally:
             subprocess.run(["umount", "-l", str(state)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Take every byte that is left."""
-    filler = disk / "filler"
-    with suppress(OSError), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    return filler
 
 
 def settings_file(folder: Path, broker: Mosquitto) -> Path:

@@ -154,14 +154,10 @@ def test_the_digest_of_a_folder_is_the_documented_one(tmp_path: Path) -> None:
 
 
 def test_a_signed_copy_names_its_signer(tmp_path: Path, line_keys: Any) -> None:
-    """The key that vouched for the copy is told, and every file is under its digests."""
+    """The key that vouched for the copy is told."""
     folder = make_bundle(tmp_path / "store", key=line_keys.private)
     verified = verified_copy(read_manifest(folder), folder, tmp_path / "copy", line_keys.trust)
-    assert verified.signer is not None
-    assert verified.signer.key == line_keys.public
-    assert set(verified.signer.digests) == {
-        *("model.yaml", "weights.pt", "golden/0000.png", "golden/0001.png")
-    }
+    assert verified.signer == line_keys.public
 
 
 def test_golden_digests_may_be_missing_where_a_signature_covers_them(

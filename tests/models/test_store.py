@@ -107,7 +107,7 @@ def test_a_link_out_of_the_store_is_not_followed(store: Store, root: Path) -> No
     (root / "bottle").mkdir(parents=True)
     (root / "bottle" / "1.0.0").symlink_to(outside)
     assert versions(store) == []
-    assert "leads out" in store.problems()[0].error.message
+    assert "leads out" in store.offer().problems[0].error.message
 
 
 def test_a_flipped_link_changes_the_whole_offer_at_once(store: Store, root: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_folder_that_may_not_be_read_keeps_no_other_away(mode: int) -> None:
     with nobody():
         store = Store(root)
         assert versions(store) == ["bottle@1.0.0"]
-        (problem,) = store.problems()
+        (problem,) = store.offer().problems
         assert (problem.place, problem.error.message) == ("closed", "closed cannot be read.")
         with pytest.raises(SenderError, match="has no bundle closed"):
             store.manifest(BundleRef("closed", "1.0.0"))

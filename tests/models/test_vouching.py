@@ -34,7 +34,7 @@ def test_what_nobody_signed_takes_no_name(tmp_path: Path, keys: tuple[Path, Trus
     squatter = make_bundle(root, "bottle@1.1.0")
     store = Store(root, tmp_path / "state", read=vouched_reader(trust))
     assert versions(store) == ["bottle@1.0.0"]
-    assert {problem.error.code for problem in store.problems()} == {Code.NOT_TRUSTED}
+    assert {problem.error.code for problem in store.offer().problems} == {Code.NOT_TRUSTED}
     squatter.rename(tmp_path / "gone")
     make_bundle(root, "bottle@1.1.0", golden=1, key=private)
     assert versions(store) == ["bottle@1.0.0", "bottle@1.1.0"]

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from edge_daemon.config import CameraSettings, sources
 from edge_daemon.core.values import Box, Detection
 from edge_daemon.frames.camera import Making
-from edge_daemon.frames.fault import Fault, SourceError
+from edge_daemon.frames.fault import SourceError
 from edge_daemon.frames.pace import Pace
 from edge_daemon.host.memory import FrameShape, Pixels
 from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
@@ -159,7 +159,7 @@ class BeltCamera:
 
     def read_into(self, pixels: Pixels) -> Pixels | None:
         if not self._pace.wait_turn() or self._closing.is_set():
-            raise SourceError(Fault.ENDED, "The belt's camera was closed.")
+            raise SourceError("The belt's camera was closed.")
         self.exposed_at = time.monotonic()
         draw(self._belt, self.exposed_at, pixels)
         return pixels

@@ -18,7 +18,7 @@ from typing import Union
 
 import numpy as np
 
-from edge_daemon.frames.fault import Fault, SourceError
+from edge_daemon.frames.fault import SourceError
 from edge_daemon.host.memory import FrameShape, Pixels
 
 _GENEROUS_S = 60.0
@@ -158,7 +158,7 @@ class SimSource:
             while True:
                 self._changed.wait_for(lambda: camera.is_closed or bool(self._steps))
                 if camera.is_closed:
-                    raise SourceError(Fault.ENDED, "The camera was closed.")
+                    raise SourceError("The camera was closed.")
                 step = self._take()
                 if isinstance(step, (Frames, Frozen)):
                     return self._frame(step, pixels)

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 from edge_daemon.config import CameraSettings, sources
 from edge_daemon.frames.camera import Making
-from edge_daemon.frames.fault import Fault, SourceError
+from edge_daemon.frames.fault import SourceError
 from edge_daemon.frames.pace import Pace
 from edge_daemon.host.memory import FrameShape, Pixels
 
@@ -91,7 +91,7 @@ class PacedCamera:
         while not self._may_give() and time.monotonic() < until:
             self._closing.wait(_LOOK_S)
         if not self._pace.wait_turn() or self._closing.is_set():
-            raise SourceError(Fault.ENDED, "The paced camera was closed.")
+            raise SourceError("The paced camera was closed.")
         draw(self._given, pixels)
         self._given += 1
         return pixels

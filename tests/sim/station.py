@@ -533,7 +533,7 @@ class Station:
     def has_lost_nothing(self) -> bool:
         """Frames so far: each one verdict, in order, all inspected."""
         counts = self.ledger.counts()
-        return self.ledger.violations == 0 and counts.balanced and not counts.dropped
+        return self.ledger.first_violation is None and counts.balanced and not counts.dropped
 
 
 def _read(packet: Packet) -> dict[str, Any]:

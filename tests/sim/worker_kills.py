@@ -108,7 +108,7 @@ def _is_quiet(pool: SparePool, dead: int) -> bool:
     if Path(f"/proc/{dead}").exists():
         return False
     server = pool.fork_server
-    whole = server is not None and server.is_ready and pool.standing_by == 1
+    whole = server is not None and server.is_ready and len(pool.spares) == 1
     whole = whole and all(spare.is_alive for spare in pool.spares)
     pid = os.getpid()
     return whole and len(fork_servers(pid)) + len(workers(pid)) == PROCESSES

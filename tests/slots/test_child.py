@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from structlog.testing import capture_logs
 
 from edge_daemon.errors import SlotLost
 from edge_daemon.slots import wire
-from edge_daemon.slots.child import WorkerProcess
+from edge_daemon.slots.child import WorkerProcess, WorkerSpec
 
 DYING_S = 2.0
 
@@ -60,6 +61,19 @@ def test_who_needs_its_memory_waits_for_the_end(dying: Dying, tmp_path: Path) ->
     worker.await_end()
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "scratch").exists()
+
+
+def test_a_worker_that_cannot_be_started_leaves_no_folder(tmp_path: Path) -> None:
+    """The daemon has no descriptor left, for example."""
+    spec = WorkerSpec("tests.sim.engine:SimEngine", scratch=str(tmp_path))
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, usual[1]))
+    try:
+        with pytest.raises(SlotLost, match="Too many open files"):
+            WorkerProcess.start(spec)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_worker_whose_words_cannot_be_read_is_reaped_all_the_same(tmp_path: Path) -> None:

@@ -166,13 +166,13 @@ def test_a_spare_is_forked_at_once_and_replaced_when_it_dies(tmp_path: Path) -> 
     spec = WorkerSpec(ENGINE, readable=(str(tmp_path),))
     pool = SparePool(spec, Start.FORK, settle_s=1e6)
     try:
-        _until(lambda: pool.standing_by == 1)
+        _until(lambda: len(pool.spares) == 1)
         with pool.quiet():
             taken = pool.take()
-            _until(lambda: pool.standing_by == 1)
+            _until(lambda: len(pool.spares) == 1)
             (dead,) = pool.spares
             dead.kill()
-            _until(lambda: dead not in pool.spares and pool.standing_by == 1)
+            _until(lambda: dead not in pool.spares and len(pool.spares) == 1)
         end(taken)
     finally:
         pool.close()
@@ -253,7 +253,7 @@ def test_closing_ends_the_server_and_every_thread(make_pool: MakePool) -> None:
     """A pool that is closed leaves no process and no thread behind."""
     before = descendants(os.getpid())  # tests of other files may have left what nobody waited for
     pool = make_pool(standing=1)
-    _until(lambda: pool.standing_by == 1)
+    _until(lambda: len(pool.spares) == 1)
     pool.close()
     assert set(descendants(os.getpid())) <= set(before)
     _until(lambda: not _own_threads())

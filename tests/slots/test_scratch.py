@@ -21,6 +21,17 @@ from edge_daemon.slots.spare import SparePool
 GENEROUS_S = 60.0
 
 
+def test_a_folder_that_is_closed_twice_closes_nobody_elses_file(tmp_path: Path) -> None:
+    """Two owners may close a pool of workers; the first frees the descriptor's number."""
+    scratch = Scratch(str(tmp_path))
+    scratch.close()
+    with (tmp_path / "journal").open("w") as other:
+        scratch.close()
+        other.write("still open")
+        other.flush()
+    assert (tmp_path / "journal").read_text() == "still open"
+
+
 @pytest.mark.parametrize(
     ("way", "found"),
     [

@@ -23,10 +23,10 @@ def test_a_spare_is_warm_before_it_is_asked_for() -> None:
     """A taken spare is ready at once, and another takes its place."""
     pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
     try:
-        _until(lambda: pool.standing_by == 1)
+        _until(lambda: len(pool.spares) == 1)
         first = pool.take()
         first.await_ready(0.001)
-        _until(lambda: pool.standing_by == 1)
+        _until(lambda: len(pool.spares) == 1)
         second = pool.take()
         assert first.pid != second.pid
         first.end()
@@ -41,7 +41,7 @@ def test_without_spares_a_worker_is_started_on_demand() -> None:
     try:
         worker = pool.take()
         worker.await_ready(GENEROUS_S)
-        assert pool.standing_by == 0
+        assert len(pool.spares) == 0
         worker.end()
     finally:
         pool.close()
@@ -51,14 +51,14 @@ def test_no_spare_is_warmed_while_the_slots_are_busy() -> None:
     """During a load or a gate the processors are left alone; afterwards the spare is made up."""
     pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
     try:
-        _until(lambda: pool.standing_by == 1)
+        _until(lambda: len(pool.spares) == 1)
         with pool.quiet():
             pool.take().end()
             own = pool.take()  # a whole start-up goes by, and still no spare is made
             own.await_ready(GENEROUS_S)
-            assert pool.standing_by == 0
+            assert len(pool.spares) == 0
             own.end()
-        _until(lambda: pool.standing_by == 1)
+        _until(lambda: len(pool.spares) == 1)
     finally:
         pool.close()
 
@@ -68,15 +68,15 @@ def test_a_spare_is_made_up_only_when_the_slots_were_quiet_for_a_while() -> None
     clock = SimClock()
     pool = SparePool(WorkerSpec(ENGINE), settle_s=3.0, clock=clock)
     try:
-        _until(lambda: pool.standing_by == 1)
+        _until(lambda: len(pool.spares) == 1)
         with pool.quiet():
             pool.take().end()
         own = pool.take()  # a whole start-up goes by on a clock that stands still
         own.await_ready(GENEROUS_S)
-        assert pool.standing_by == 0
+        assert len(pool.spares) == 0
         own.end()
         clock.advance(3.0)
-        _until(lambda: pool.standing_by == 1)
+        _until(lambda: len(pool.spares) == 1)
     finally:
         pool.close()
 
@@ -85,7 +85,7 @@ def test_a_spare_that_died_while_waiting_is_passed_over() -> None:
     """A dead spare is never handed to a slot."""
     pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
     try:
-        _until(lambda: pool.standing_by == 1)
+        _until(lambda: len(pool.spares) == 1)
         (dead,) = pool.spares
         dead.kill()
         _until(lambda: not dead.is_alive)
@@ -101,7 +101,7 @@ def test_a_spare_that_was_stopped_is_passed_over() -> None:
     """It would not answer a load either, and a bundle would be blamed for it."""
     pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
     try:
-        _until(lambda: pool.standing_by == 1)
+        _until(lambda: len(pool.spares) == 1)
         (stopped,) = pool.spares
         os.kill(stopped.pid, signal.SIGSTOP)
         worker = pool.take()
@@ -147,7 +147,7 @@ def test_a_worker_that_never_becomes_ready_is_given_up() -> None:
 def test_closing_ends_the_spares() -> None:
     """No worker outlives its pool, not even one that is just being warmed."""
     pool = SparePool(WorkerSpec(ENGINE), settle_s=0.0)
-    _until(lambda: pool.standing_by == 1)
+    _until(lambda: len(pool.spares) == 1)
     spare: WorkerProcess = pool.spares[0]
     pool.close()
     assert not spare.is_alive

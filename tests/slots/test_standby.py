@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
 from functools import partial
+from typing import NoReturn
 
 import pytest
 
 from edge_daemon.errors import BundleError, SlotLost
-from edge_daemon.host.memory import FrameAddress
+from edge_daemon.host.memory import FrameAddress, FrameMemory
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import Slot
@@ -87,6 +89,24 @@ def test_a_frame_that_kills_the_twin_too_is_given_up(
         slot.infer(frame, GENEROUS_S)
     slot.load(order(Behaviour.GOOD), GENEROUS_S)
     slot.infer(frame, GENEROUS_S)
+
+
+def test_a_twin_that_finds_no_memory_is_freed_and_made_later(
+    slot: StandbySlot, frame: FrameAddress, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong with it, the thread that makes standbys goes on."""
+    slot.load(order(Behaviour.GOOD), GENEROUS_S)
+    slot.infer(frame, GENEROUS_S)
+
+    def no_memory(*_: object) -> NoReturn:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    with monkeypatch.context() as short:
+        short.setattr(FrameMemory, "allocate", no_memory)
+        assert not slot.make_twin()
+    assert not slot.has_twin
+    assert slot.make_twin()
+    assert slot.has_twin
 
 
 def test_only_the_judging_slot_has_a_twin(spares: SparePool, order: Order) -> None:

@@ -45,7 +45,6 @@ def test_a_thread_that_hangs_is_abandoned_and_logged(tmp_path: Path) -> None:
         slot.load(_order(tmp_path, Behaviour.HANG_AT_LOAD), 0.1)
     assert [line["event"] for line in lines] == ["slot_thread_abandoned"]
     slot.load(_order(tmp_path, Behaviour.GOOD), 30.0)
-    assert slot.restarts == 1
     slot.close()
 
 

@@ -45,12 +45,12 @@ def test_an_order_arrives_as_it_was_given() -> None:
         swap_id="s-17",
         floor=0.1,
     )
-    wire.SlotEnd(ours).send(wire.Load.of(order), 1.0)
+    wire.SlotEnd(ours).send(wire.Load(order), 1.0)
     received = wire.WorkerEnd(theirs).receive()
     assert received is not None
     request, fds = received
     assert isinstance(request, wire.Load)
-    assert request.order() == order
+    assert request.order == order
     assert fds == []
     ours.close()
     theirs.close()
@@ -63,15 +63,16 @@ def test_answers_arrive_as_they_were_given(ends: tuple[wire.SlotEnd, socket.sock
     box = (1.5, 2.0, 3.0, 4.0)
     detections = (Detection("dent", 0.5, box), Detection("dent", 0.5, box, 1.25))
     inference = Inference(detections, 8.25, False)
-    loaded = Loaded(("a", "b"), "detect", 120.5, 1 << 20, 1 << 30, 3)
     worker_end.send(wire.Inferred.of(inference))
-    worker_end.send(wire.LoadedReply.of(loaded))
     found = slot_end.receive(1.0)
     assert isinstance(found, wire.Inferred)
     assert found.inference({"dent"}) == inference
-    reply = slot_end.receive(1.0)
-    assert isinstance(reply, wire.LoadedReply)
-    assert reply.loaded() == loaded
+    for imgsz in (None, 320, (320, 640)):
+        loaded = Loaded(("a", "b"), "detect", 120.5, 1 << 20, 1 << 30, 3, imgsz)
+        worker_end.send(wire.LoadedReply.of(loaded))
+        reply = slot_end.receive(1.0)
+        assert isinstance(reply, wire.LoadedReply)
+        assert reply.loaded() == loaded
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_what_is_spoilt_is_refused_before_the_store_lists_it(
     else:  # the server is asked for bytes that it does not have, and never has them
         assert spoil is _shorten
     assert station.listed == []
-    assert station.store.problems() == ()
+    assert station.store.offer().problems == ()
 
 
 def test_no_weights_are_fetched_that_nobody_vouches_for(

@@ -81,7 +81,7 @@ def _bundle(store: Store, manifest: Manifest, trust: Trust, gpu: str | None) -> 
         )
     if not can_reject(manifest.recipe):
         return warning(ref, f"{NEVER_REJECTS.capitalize()}.", "Give its recipe a reject or rules.")
-    signer = f"signed with {verified.signer.key.name}" if verified.signer else "unsigned"
+    signer = f"signed with {verified.signer.name}" if verified.signer else "unsigned"
     return ok(ref, f"Whole, {signer}, {len(manifest.golden)} golden images.")
 
 

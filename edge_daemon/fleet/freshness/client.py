@@ -15,11 +15,12 @@ from tuf.api.metadata import Metadata, Root, Signed, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
+from edge_daemon.documents.durable import sync_folder
 from edge_daemon.errors import ConfigurationError, SenderError
 from edge_daemon.fleet.freshness.current import Current
 from edge_daemon.fleet.freshness.layout import CAMPAIGNS, campaign_of
 from edge_daemon.fleet.freshness.mirror import Mirror
-from edge_daemon.host.disk import sync_folder, write_durably
+from edge_daemon.host.disk import write_durably
 from edge_daemon.sources.source import SourceAway
 
 LIMITS = UpdaterConfig(
