@@ -154,7 +154,7 @@ class ControlPlane:
             readers, OrderMemory(journal.orders()), recorder, resources.clock
         )
         self.rollouts = self._build_rollouts(rows)
-        frames.rollouts = RolloutOutlets(self.rollouts.pairs, self.rollouts.candidate_lost)
+        frames.rollouts = RolloutOutlets(self.rollouts.recorder.pair, self.rollouts.candidate_lost)
         snapshots = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
         services = DriverServices(
             intake=RequestIntake(journal, recorder, carrier, metrics),
@@ -174,7 +174,7 @@ class ControlPlane:
                 resources.store, settings.rollouts.bounds, settings.audit_share
             ).of,
             split=frames.active_slot.split,
-            stepped=self.rollouts.stepped,
+            stepped=self.rollouts.recorder.stepped,
             quarantine_changed=self._retell_offer,
         )
         self.driver = Driver(self.mailbox, services, self._first_state(), limits_of(settings.trial))

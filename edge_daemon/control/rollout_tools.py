@@ -1,4 +1,4 @@
-"""What the rollout's evaluator acts on, as the composition root passes it in."""
+"""What the rollout's recorder and evaluator act on, as the composition root passes it in."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Shadowed:
 
 @dataclass(frozen=True)
 class EvaluatorTools:
-    """What the evaluator acts on. `captured`: frames so far; `say`: publishes `rollout/state`;
-    `audit`: share of the passed parts that a person is to look at.
+    """What recorder and evaluator act on. `captured`: frames so far; `say`: publishes
+    `rollout/state`; `audit`: share of the passed parts that a person is to look at.
     """
 
     journal: Journal

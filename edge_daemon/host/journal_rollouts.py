@@ -7,7 +7,8 @@ Feedback is only added to: a later word on a part counts, and the earlier ones s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ _DRAWN = (
     " THEN json_extract(CAST(body AS TEXT), '$.audit.share') END"
 )
 """The share by which a part was drawn for an audit; NULL where it was not."""
+_LISTED = "(SELECT value FROM json_each(?))"
+"""The values of a JSON list: as many as there are."""
 MOST_ROLLOUTS = 1000
 MOST_LOOKS = 20_000
 REPORT_KIND = "rollout_report"
@@ -169,6 +172,24 @@ class RolloutTable:
         )
         return tuple(RolloutRow(*row) for row in found)
 
+    def open(self, running: str) -> tuple[RolloutRow, ...]:
+        """Rollouts of which no end is on record, but for the one that runs."""
+        found = self._rows(
+            f"SELECT {_ROLLOUT} FROM rollouts WHERE ended_utc IS NULL AND id != ?", running
+        )
+        return tuple(RolloutRow(*row) for row in found)
+
+    def ending(self, rollout: str, events: Sequence[str]) -> tuple[float, str, str] | None:
+        """When one of these events ended it, which, and why, by the audit trail; None: none did."""
+        found = self._rows(
+            "SELECT utc, json_extract(CAST(body AS TEXT), '$.event') AS event,"
+            " json_extract(CAST(body AS TEXT), '$.reason') FROM audit WHERE kind = 'event'"
+            f" AND json_extract(CAST(body AS TEXT), '$.rollout') = ? AND event IN {_LISTED}"
+            " ORDER BY seq DESC LIMIT 1",
+            *(rollout, json.dumps(events)),
+        )
+        return tuple(found[0]) if found else None  # type: ignore[return-value]
+
     def pairs(self, rollout: str, limit: int, after: int = 0) -> tuple[PairRow, ...]:
         """Pairs of one rollout, the oldest first; `after` skips so many."""
         found = self._rows(
@@ -198,10 +219,32 @@ class RolloutTable:
         )
         return tuple(LookRow(*row) for row in found)
 
-    def pairs_of(self, boot: str, part: int) -> tuple[PairRow, ...]:
-        """The pairs of one part."""
-        found = self._rows(f"SELECT {_PAIR} FROM pairs WHERE boot = ? AND part = ?", boot, part)
+    def pairs_of(self, boot: str, *parts: int) -> tuple[PairRow, ...]:
+        """The pairs of these parts."""
+        found = self._rows(
+            f"SELECT {_PAIR} FROM pairs WHERE boot = ? AND part IN {_LISTED}",
+            boot,
+            json.dumps(parts),
+        )
         return tuple(PairRow(*row) for row in found)
+
+    def relabelled(self, rollout: str) -> tuple[tuple[PairRow, str], ...]:
+        """Pairs of one rollout whose part has another last word than they bear, with that word."""
+        found = self._rows(
+            f"SELECT {_PAIR}, said FROM (SELECT *, (SELECT verdict FROM feedback f"
+            " WHERE f.boot = p.boot AND f.part = p.part ORDER BY f.seq DESC LIMIT 1) AS said"
+            " FROM pairs p WHERE rollout = ?) WHERE said IS NOT NULL AND said IS NOT truth",
+            rollout,
+        )
+        return tuple((PairRow(*row[:-1]), row[-1]) for row in found)
+
+    def last_words(self, boot: str, parts: Sequence[int]) -> dict[int, str]:
+        """The last true verdict that was said of each of these parts; others are missing."""
+        found = self._rows(
+            f"SELECT part, verdict FROM feedback WHERE boot = ? AND part IN {_LISTED} ORDER BY seq",
+            *(boot, json.dumps(parts)),
+        )
+        return dict(found)
 
     def feedback_of(self, boot: str, part: int) -> tuple[FeedbackRow, ...]:
         """All that was said of one part, the last word last."""

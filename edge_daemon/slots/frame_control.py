@@ -5,7 +5,7 @@ The data side offers this, the command side uses it; they meet here and nowhere 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -41,11 +41,11 @@ class TrialRecords:
 class RolloutOutlets:
     """What the line says of a candidate, on threads of its own; each must return at once.
 
-    `pairs`: batches, of one second or of 64. `candidate_lost`: rollout, guard (raised, hung,
+    `pair`: a part that both models judged. `candidate_lost`: rollout, guard (raised, hung,
     not_finite or lost) and why; the line has ended its split by then.
     """
 
-    pairs: Callable[[Sequence[Pair]], None] = lambda _: None
+    pair: Callable[[Pair], None] = lambda _: None
     candidate_lost: Callable[[str, str, str], None] = lambda *_: None
 
 

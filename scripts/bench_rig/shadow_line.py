@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -143,8 +142,8 @@ class ShadowLine:
             (self.measured.on if is_on else self.measured.off).append(took_ms)
         self._publisher.put(judged)
 
-    def _paired(self, pairs: Sequence[Pair]) -> None:
-        self.measured.pairs += len(pairs)
+    def _paired(self, _: Pair) -> None:
+        self.measured.pairs += 1
 
     def run(self, frames: int, fps: float, shape: FrameShape, random: Random) -> Measured:
         split = Split("bench", "B", StoredBundle(ref("2"), "1" * 64), Recipe(0.5), Mode.SHADOW)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from edge_daemon.cli.replay import replayed
-from edge_daemon.control import rollout_evaluator
+from edge_daemon.control import rollout_evaluator, rollout_recorder
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.rollout_evaluator import DECIDE_S, TURN_S, RolloutEvaluator
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
@@ -59,7 +59,7 @@ class Rig:
         with self.station.busy():  # the driver's steps so far are told
             pass
         self.station.clock.advance(DECIDE_S)
-        self.evaluator.turn()
+        self.station.evaluate()
 
     def parts(self, *numbers: int, verdict: str = "ng") -> None:
         """Parts that the station told of."""
@@ -79,9 +79,8 @@ class Rig:
 
     def pairs(self, first: int, count: int, incumbent: str, candidate: str) -> None:
         """So many parts more that both judged."""
-        self.evaluator.pairs(
-            [self.pair(n, incumbent, candidate) for n in range(first, first + count)]
-        )
+        for number in range(first, first + count):
+            self.evaluator.recorder.pair(self.pair(number, incumbent, candidate))
 
     def pair(self, number: int, incumbent: str, candidate: str) -> Pair:
         assigned = assign(self.rollout.id, self.station.boot, f"SN-{number}", 0.0)
@@ -261,13 +260,12 @@ def test_a_request_that_cannot_be_answered_takes_no_other_with_it(rig: Rig) -> N
     assert json.loads(answers[-1].body)["status"] == "succeeded"
 
 
-def slow_request(rig: Rig, part: int, log: list[str]) -> None:
-    """One that takes longer than half a turn; its answer is logged, with the pairs kept by then."""
+def slow_request(rig: Rig, part: int, log: list[int]) -> None:
+    """One that takes longer than half a turn; the part is logged when it is answered."""
 
     def answered(answer: Answer) -> None:
-        kept = len(rig.station.journal.rollouts.pairs(rig.rollout.id, 100))
         if json.loads(answer.body)["status"] == "succeeded":
-            log.append(f"f{part}: {kept} pairs")
+            log.append(part)
             rig.station.clock.advance(0.6 * TURN_S)
 
     body = json.dumps({"id": f"f{part}", "part": part, "verdict": "ng"}).encode()
@@ -275,21 +273,22 @@ def slow_request(rig: Rig, part: int, log: list[str]) -> None:
     rig.evaluator.feedback(Incoming("request/feedback", body, now, reply=answered))
 
 
-def test_requests_wait_for_the_next_turn_rather_than_pairs(rig: Rig) -> None:
-    """However many wait, a turn ends, and the next one begins with what was seen meanwhile."""
+def test_requests_that_take_long_delay_no_decision(rig: Rig) -> None:
+    """However many wait, a turn ends."""
     rig.parts(*range(1, 6))
-    log: list[str] = []
+    log: list[int] = []
     for part in range(1, 6):
         slow_request(rig, part, log)
-    for first in (1, 2, 3):
-        rig.pairs(first, 1, "ng", "ok")
+    counts = []
+    for _ in range(3):
         rig.turn()
-    assert log == ["f1: 1 pairs", "f2: 1 pairs", "f3: 2 pairs", "f4: 2 pairs", "f5: 3 pairs"]
+        counts.append(len(log))
+    assert counts == [2, 4, 5]
 
 
 def test_the_last_turn_leaves_no_request_without_an_answer(rig: Rig) -> None:
     rig.parts(*range(1, 6))
-    log: list[str] = []
+    log: list[int] = []
     for part in range(1, 6):
         slow_request(rig, part, log)
     rig.evaluator.stop()
@@ -329,7 +328,7 @@ def test_a_power_cut_keeps_the_evidence_as_it_was(rig: Rig) -> None:
         again.until_active(B1)
         again.until(lambda: bool(again.splits))
         again.clock.advance(DECIDE_S)
-        again.rollouts.turn()
+        again.evaluate()
         after = json.loads(again.rollout_states[-1])
         assert (after["table"], after["slices"]) == (before["table"], before["slices"])
         assert progress.evidence.as_mapping()["slices"]["all"]["rejected"] == 5
@@ -436,10 +435,9 @@ def test_pairs_that_come_too_fast_lower_the_coverage(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are parts that were not compared; none is lost in silence."""
-    monkeypatch.setattr(rollout_evaluator, "MOST_WAITING", 1)
+    monkeypatch.setattr(rollout_recorder, "MOST_WAITING", 3)
     rig.turn()
-    rig.pairs(1, 3, "ok", "ok")
-    rig.pairs(4, 9, "ok", "ok")
+    rig.pairs(1, 12, "ok", "ok")
     rig.turn()
     assert (rig.state["parts"], rig.state["coverage"]) == (3, 0.25)
 

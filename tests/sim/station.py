@@ -267,7 +267,7 @@ class Station:
             ),
             self.feedback,
         )
-        """Its thread is not started: a test takes its turns."""
+        """Its threads are not started: see `evaluate`."""
         info = Info(
             device="cam1",
             version="1",
@@ -299,10 +299,18 @@ class Station:
             foretell=Forecasts(self.journal, self.mailbox.put, lambda: self.clock.now().utc).make,
             plan_of=RolloutPlans(self.store, plan.bounds, plan.audit).of,
             split=self.splits.append,
-            stepped=self.rollouts.stepped,
+            stepped=self.rollouts.recorder.stepped,
             quarantine_changed=lambda _: None,
         )
         self.driver = Driver(self.mailbox, services, self._first_state(), plan.trial)
+
+    def evaluate(self) -> None:
+        """One turn of each of the rollout's threads: all that came is recorded and decided."""
+        self.rollouts.recorder.record()
+        self.rollouts.answer()
+        self.rollouts.recorder.record()
+        self.rollouts.decide()
+        self.rollouts.recorder.record()
 
     def _shadowed(self) -> Shadowed:
         return self.shadowed()
