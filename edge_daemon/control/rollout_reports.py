@@ -19,7 +19,6 @@ MOST_ROLLOUTS = 200
 MOST_PAIRS = 200
 MOST_ASKED = 50
 MOST_LOOKS = 200
-BATCH = 1000
 MOST_FAULTS = 20
 
 
@@ -104,18 +103,17 @@ def rollout_audit(journal: Journal, rollout: str) -> dict[str, Any]:
     shares = {0.0, *(share for _, share, _ in json.loads(row.progress)["entered"])}
     parts = candidates = 0
     faults: list[str] = []
-    while found := journal.rollouts.assigned(rollout, BATCH, parts):
-        for boot, body in found:
-            part = json.loads(body)
-            told = part["rollout"]
-            parts += 1
-            candidates += told["arm"] == "candidate"
-            again = assign(rollout, boot, told["unit"], told["share"])
-            if (again.arm.value, again.draw) != (told["arm"], told["draw"]):
-                faults.append(f"part {part['part']} of boot {boot}: arm or draw is another one")
-            elif told["share"] not in shares:
-                faults.append(f"part {part['part']} of boot {boot}: no stage has its share")
-            del faults[MOST_FAULTS:]
+    for boot, body in journal.rollouts.assigned(rollout):
+        part = json.loads(body)
+        told = part["rollout"]
+        parts += 1
+        candidates += told["arm"] == "candidate"
+        again = assign(rollout, boot, told["unit"], told["share"])
+        if (again.arm.value, again.draw) != (told["arm"], told["draw"]):
+            faults.append(f"part {part['part']} of boot {boot}: arm or draw is another one")
+        elif told["share"] not in shares:
+            faults.append(f"part {part['part']} of boot {boot}: no stage has its share")
+        del faults[MOST_FAULTS:]
     return {"rollout": rollout, "parts": parts, "candidate": candidates, "faults": faults}
 
 

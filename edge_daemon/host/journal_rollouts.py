@@ -8,7 +8,7 @@ Feedback is only added to: a later word on a part counts, and the earlier ones s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ _DRAWN = (
 """The share by which a part was drawn for an audit; NULL where it was not."""
 _LISTED = "(SELECT value FROM json_each(?))"
 """The values of a JSON list: as many as there are."""
+_PAGE = 500
+"""Parts that are read at a time; the journal is locked meanwhile."""
 MOST_ROLLOUTS = 1000
 MOST_LOOKS = 20_000
 REPORT_KIND = "rollout_report"
@@ -333,14 +335,19 @@ class RolloutTable:
         )
         return tuple((who, truth, said) for who, truth, said in found)
 
-    def assigned(self, rollout: str, limit: int, after: int = 0) -> tuple[tuple[str, bytes], ...]:
-        """(boot, result) of the parts that are kept and were assigned by this rollout, in order."""
-        found = self._rows(
-            "SELECT boot, body FROM parts WHERE"
-            " json_extract(CAST(body AS TEXT), '$.rollout.id') = ? ORDER BY seq LIMIT ? OFFSET ?",
-            *(rollout, limit, after),
-        )
-        return tuple((boot, bytes(body)) for boot, body in found)
+    def assigned(self, rollout: str) -> Iterator[tuple[str, bytes]]:
+        """(boot, result) of the parts that are kept and were assigned by this rollout, in order.
+
+        They are read page by page: a commit meanwhile waits for one page at most.
+        """
+        seq = 0
+        while page := self._rows(
+            "SELECT seq, boot, CASE WHEN json_extract(CAST(body AS TEXT), '$.rollout.id') = ?"
+            " THEN body END FROM parts WHERE seq > ? ORDER BY seq LIMIT ?",
+            *(rollout, seq, _PAGE),
+        ):
+            seq = page[-1][0]
+            yield from ((boot, bytes(body)) for _, boot, body in page if body is not None)
 
 
 @dataclass(frozen=True)
