@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.app.load_state import load_state
 from edge_daemon.app.reload import TRUST, Changes, digest
 from edge_daemon.app.resources import Resources
-from edge_daemon.app.shadowed import shadowed
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.store_upkeep import StoreUpkeep
@@ -193,6 +191,7 @@ class ControlPlane:
             self._overruled,
         )
         ledger, active_slot = self._frames.ledger, self._frames.active_slot
+        shadow = self._frames.shadow
         handler = FeedbackHandler(tools)
         settings = resources.settings.feedback if self._frames.parts is not None else ()
         readers = tuple(compile_feedback(source) for source in settings)
@@ -206,7 +205,7 @@ class ControlPlane:
                 resources.metrics,
                 resources.clock,
                 PairRetention(keep.most, keep.days),
-                partial(shadowed, self._frames.shadow),
+                lambda: shadow.tally,
                 BlockScheduler(active_slot.turns, BoxMeters(resources.gpu), active_slot.memory_of),
                 resources.settings.audit_share,
             ),

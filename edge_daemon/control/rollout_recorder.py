@@ -25,18 +25,20 @@ from edge_daemon.control.rollout_rows import (
     place_of,
     rollout_row,
 )
-from edge_daemon.control.rollout_tools import EvaluatorTools, Shadowed
+from edge_daemon.control.rollout_tools import EvaluatorTools
 from edge_daemon.control.unsaved_rows import UnsavedRows
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.records import Announce, Record
 from edge_daemon.core.rollout.audit import is_asked
-from edge_daemon.core.rollout.progress import Progress, RuleResult, read_progress, worth_keeping
+from edge_daemon.core.rollout.progress import Progress, read_progress, worth_keeping
+from edge_daemon.core.rollout.rule import RuleResult
 from edge_daemon.core.rollout.values import Mode, Pair
 from edge_daemon.core.state import Rollout, State
 from edge_daemon.core.values import Instant, Verdict
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.journal_rollouts import LookRow, PairRow, RolloutRow
 from edge_daemon.messaging.payloads import encode
+from edge_daemon.slots.frame_control import ShadowTally
 
 _log = structlog.get_logger(__name__)
 
@@ -100,7 +102,7 @@ class RolloutRecorder:
         self._rollout: Rollout | None = None
         self._progress: Progress | None = None
         self._unsaved = UnsavedRows(tools.journal, tools.clock, tools.keep)
-        self._shadowed = Shadowed()
+        self._shadowed = ShadowTally()
         self._are_drawn = False
         self._recorded_at = float("-inf")
         self.saved = Saved()
@@ -345,7 +347,7 @@ class RolloutRecorder:
             return
         self._shadowed = now
         begins_anew = now.rollout != before.rollout or now.compared < before.compared
-        before = Shadowed() if begins_anew else before
+        before = ShadowTally() if begins_anew else before
         evidence = progress.evidence
         for name, counts in evidence.slices.items():
             counts.lost += max(0, now.lost.get(name, 0) - before.lost.get(name, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_daemon.control.arrivals import Arrival
@@ -10,6 +10,7 @@ from edge_daemon.control.block_scheduler import BlockScheduler
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Journal
 from edge_daemon.host.metrics import Metrics
+from edge_daemon.slots.frame_control import ShadowTally
 from edge_daemon.slots.turns import Turns
 
 
@@ -19,23 +20,6 @@ class PairRetention:
 
     most: int = 100_000
     days: float = 90.0
-
-
-@dataclass(frozen=True)
-class Shadowed:
-    """What the candidate did not see, so far, of the split that is on.
-
-    `lost`: units by slice that were drawn and have no pair, all of them too. `arms`: by declared
-    share the units and the candidate's of them. The others count frames.
-    """
-
-    rollout: str = ""
-    lost: Mapping[str, int] = field(default_factory=dict)
-    compared: int = 0
-    skipped: int = 0
-    failed: int = 0
-    arms: Mapping[float, tuple[int, int]] = field(default_factory=dict)
-    misassigned: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +35,6 @@ class EvaluatorTools:
     metrics: Metrics
     clock: Clock
     keep: PairRetention = PairRetention()
-    shadowed: Callable[[], Shadowed] = Shadowed
+    shadowed: Callable[[], ShadowTally] = ShadowTally
     blocks: BlockScheduler = field(default_factory=lambda: BlockScheduler(Turns()))
     audit: float = 0.0

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 from edge_daemon.core.candidates import word
+from edge_daemon.core.rollout.margins import margin_of
 from edge_daemon.core.rollout.plan import OVERALL, as_mapping, recorded_plan
 from edge_daemon.core.rollout.progress import Progress, labels, read_progress
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
-from edge_daemon.core.rollout.rule import slice_margin, stage_margin
 from edge_daemon.core.rollout.shadow_back import told_table
 from edge_daemon.core.rollout.values import Plan
 from edge_daemon.core.state import Rollout, State
@@ -93,11 +93,9 @@ def _line(one: SliceReading, plan: Plan, stage: int, *, is_back: bool) -> SliceL
     counts = told_table(one.table) if is_back else one.table
     table = {outcome.value: count for outcome, count in counts.items()}
     coverage = None if one.coverage is None else round(one.coverage, 4)
-    rule = next((rule for rule in plan.slices if rule.name == one.name), None)
-    margin = stage_margin(plan, stage) if rule is None else slice_margin(plan, stage, rule)
-    missed = _side(one.missed, margin)
+    missed = _side(one.missed, margin_of(plan, stage, one.name))
     rejects = _side(one.false_rejects, plan.false_reject_margin)
-    needed = one.name == OVERALL or (rule is not None and rule.critical)
+    needed = one.name in {OVERALL, *(rule.name for rule in plan.slices if rule.critical)}
     return SliceLine(one.parts, table, coverage, missed, rejects, needed)
 
 

@@ -14,7 +14,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Protocol, Union
 
@@ -23,7 +23,8 @@ import structlog
 from edge_daemon.core.parts.values import By, PartOutcome, PartRules
 from edge_daemon.core.rollout.draw import LATER_BITS
 from edge_daemon.core.rollout.governor import Governor
-from edge_daemon.core.rollout.pairing import Coverage, Pairing, Seen
+from edge_daemon.core.rollout.pairing import Pairing, Seen
+from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.values import Mode, Pair, Split
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.captured import Captured
@@ -31,6 +32,7 @@ from edge_daemon.frames.looker import Looked, Looker, Offered, brightness
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.slots.active import ActiveSlot
 from edge_daemon.slots.candidate_slot import CandidateFault, RunningSplit
+from edge_daemon.slots.frame_control import ShadowTally
 
 _log = structlog.get_logger(__name__)
 
@@ -39,22 +41,6 @@ MOST_WAITING = 1024
 
 BLOCK = 32
 """Frames that are looked at together, or not, where their unit is not known yet."""
-
-
-@dataclass(frozen=True)
-class ShadowTally:
-    """How far the candidate sees what the line sees, of the split that is on.
-
-    `share`: of the units that are to be looked at. Frames: compared + skipped + failed.
-    """
-
-    rollout: str = ""
-    share: float = 0.0
-    compared: int = 0
-    skipped: int = 0
-    failed: int = 0
-    missed: int = 0  # units of one frame that were drawn, and came faster than they could be paired
-    coverage: Coverage = field(default_factory=Coverage)
 
 
 @dataclass(frozen=True)
@@ -135,14 +121,18 @@ class Shadow:
         pairing = self._pairing
         if pairing is None:
             return ShadowTally()
+        coverage = pairing.coverage
+        lost = dict(coverage.lost)
+        lost[OVERALL] = lost.get(OVERALL, 0) + self._missed
         return ShadowTally(
             pairing.split.rollout,
             self._governor.coverage,
             self._compared,
             self._skipped,
             self._failed,
-            self._missed,
-            pairing.coverage,
+            lost,
+            dict(coverage.arms),
+            coverage.misassigned,
         )
 
     @property

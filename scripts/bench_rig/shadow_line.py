@@ -19,13 +19,14 @@ from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.live import LiveLine, Outlets
 from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.ring import Ring
-from edge_daemon.frames.shadow import Shadow, ShadowOutlets, ShadowTally
+from edge_daemon.frames.shadow import Shadow, ShadowOutlets
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
 from edge_daemon.models.decoding import Pixels
 from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 from edge_daemon.slots.active import ActiveSlot, Cutover, Pointer
 from edge_daemon.slots.child import WorkerSpec
+from edge_daemon.slots.frame_control import ShadowTally
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool

@@ -20,12 +20,12 @@ from edge_daemon.control import rollout_evaluator, rollout_recorder
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.rollout_evaluator import DECIDE_S, TURN_S, RolloutEvaluator
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
-from edge_daemon.control.rollout_tools import Shadowed
 from edge_daemon.control.rollout_view import ended_state
 from edge_daemon.core.events import Decision, RolloutDecided
 from edge_daemon.core.rollout.draw import assign, draw
-from edge_daemon.core.rollout.progress import Progress, RuleResult, read_progress
+from edge_daemon.core.rollout.progress import Progress, read_progress
 from edge_daemon.core.rollout.replay import Limits
+from edge_daemon.core.rollout.rule import RuleResult
 from edge_daemon.core.rollout.values import Opinion, Pair
 from edge_daemon.core.values import BundleRef, Verdict
 from edge_daemon.errors import SenderError
@@ -34,6 +34,7 @@ from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.payloads import encode
+from edge_daemon.slots.frame_control import ShadowTally
 from tests.sim.station import Plan, Station
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
@@ -47,7 +48,7 @@ class Rig:
         self.station = station
         self.put = station.evaluator_puts
         self.evaluator: RolloutEvaluator = station.rollouts
-        self.shadowed = Shadowed()
+        self.shadowed = ShadowTally()
         station.shadowed = lambda: self.shadowed
         station.send("rollout", model=B2, plan={"stages": STAGES, **plan})
         station.until(lambda: bool(station.splits))
@@ -507,7 +508,7 @@ def test_evidence_of_too_few_of_the_parts_is_not_gone_on_with(rig: Rig) -> None:
     """What was compared only in the line's quiet times tells little of the others."""
     rig.pairs(1, 30, "ok", "ok")
     rig.turn()
-    rig.shadowed = Shadowed(rig.rollout.id, {"all": 70})
+    rig.shadowed = ShadowTally(rig.rollout.id, lost={"all": 70})
     rig.turn()
     assert rig.state["coverage"] == 0.3
     try_again(rig)
@@ -518,7 +519,7 @@ def test_a_candidate_that_is_too_slow_is_told_and_not_waited_for(rig: Rig) -> No
     """Its coverage never rises again, so that it would never advance."""
     rig.pairs(1, 30, "ok", "ok")
     rig.turn()
-    rig.shadowed = Shadowed(rig.rollout.id, {"all": 220})
+    rig.shadowed = ShadowTally(rig.rollout.id, lost={"all": 220})
     rig.turn()
     held = rig.decisions()[-1]
     assert held.decision is Decision.HOLD

@@ -24,7 +24,7 @@ from edge_daemon.core.events import Decision
 from edge_daemon.core.records import Announce
 from edge_daemon.core.rollout.draw import assign
 from edge_daemon.core.rollout.plan import digest, read_plan
-from edge_daemon.core.rollout.progress import RuleResult
+from edge_daemon.core.rollout.rule import RuleResult
 from edge_daemon.core.rollout.values import Opinion, Pair
 from edge_daemon.core.state import Durable, Rollout, State
 from edge_daemon.core.values import BundleRef, StoredBundle, Verdict

@@ -45,7 +45,6 @@ from edge_daemon.control.rollout_evaluator import RolloutEvaluator
 from edge_daemon.control.rollout_plans import RolloutPlans
 from edge_daemon.control.rollout_tools import (
     EvaluatorTools,
-    Shadowed,
 )
 from edge_daemon.control.rows import Rows
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
@@ -72,6 +71,7 @@ from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from edge_daemon.slots.active import ActiveSlot
+from edge_daemon.slots.frame_control import ShadowTally
 from edge_daemon.slots.slot import LoadOrder
 from tests.sim.broker import Packet, SimBroker, SimSession
 from tests.sim.bundles import make_bundle
@@ -167,7 +167,7 @@ class Station:
         self.meter = Meter()
         self.evaluator_puts: list[Any] = []
         """What the rollout's evaluator would tell the driver."""
-        self.shadowed: Callable[[], Shadowed] = Shadowed
+        self.shadowed: Callable[[], ShadowTally] = ShadowTally
         """What the candidate did not see."""
         self.splits: list[Split | None] = []
         """What the line was told to do with a candidate, in order."""
@@ -312,7 +312,7 @@ class Station:
         self.rollouts.decide()
         self.rollouts.recorder.record()
 
-    def _shadowed(self) -> Shadowed:
+    def _shadowed(self) -> ShadowTally:
         return self.shadowed()
 
     def _first_state(self) -> State:

@@ -6,17 +6,17 @@ its model's own recipe, whoever's verdict counted.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from edge_daemon.core.parts.arms import as_opinion, in_box, view_of
 from edge_daemon.core.parts.fold import fold
 from edge_daemon.core.parts.values import FrameOpinions, PartOutcome, PartRules
-from edge_daemon.core.rollout.arm_counts import ArmCounts
 from edge_daemon.core.rollout.membership import UnitTraits, largest_area, local_hour, slice_names
 from edge_daemon.core.rollout.opinions import both
-from edge_daemon.core.rollout.values import Assigned, Opinion, Pair, SliceRule, Split, UnitKind
+from edge_daemon.core.rollout.plan import OVERALL
+from edge_daemon.core.rollout.values import Arm, Assigned, Opinion, Pair, SliceRule, Split, UnitKind
 from edge_daemon.core.values import Judged
 
 MOST_FRAMES = 2048
@@ -51,28 +51,28 @@ class Seen:
 
 
 @dataclass
-class Covered:
-    """Units of one slice that both were to see, and those of which there is a pair."""
+class Coverage:
+    """What became of all units of a split, also of those without a pair.
 
-    units: int = 0
-    pairs: int = 0
-
-
-@dataclass
-class Coverage(ArmCounts):
-    """How many units both saw of those that were drawn, in all and by slice.
-
-    What was not measured is in no slice.
+    `lost`: units by slice, and all of them, that both were to see and did not; what was not
+    measured is in no slice. `arms`: by declared share the draws, and those of them that gave the
+    unit to the candidate. `misassigned`: draws that did not give the arm that they had to.
     """
 
-    whole: Covered = field(default_factory=Covered)
-    slices: dict[str, Covered] = field(default_factory=dict)
+    lost: Counter[str] = field(default_factory=Counter)
+    arms: dict[float, tuple[int, int]] = field(default_factory=dict)
+    misassigned: int = 0
+    last_draw: float | None = None
 
-    def add(self, names: Sequence[str], *, is_paired: bool) -> None:
-        """One unit that is over."""
-        for each in (self.whole, *(self.slices.setdefault(name, Covered()) for name in names)):
-            each.units += 1
-            each.pairs += is_paired
+    def assign(self, assigned: Assigned) -> None:
+        """One unit that is over; units of one order or span have one draw between them."""
+        if assigned.draw == self.last_draw:
+            return
+        self.last_draw = assigned.draw
+        is_candidate = assigned.arm is Arm.CANDIDATE
+        draws, candidates = self.arms.get(assigned.share, (0, 0))
+        self.arms[assigned.share] = (draws + 1, candidates + is_candidate)
+        self.misassigned += is_candidate != (assigned.draw < assigned.share)
 
 
 class Pairing:
@@ -123,9 +123,9 @@ class Pairing:
         traits = self._traits(looks, brightness, told.assignment.product, captured_utc)
         found = self._folded(looks, told.assignment.product)
         names = slice_names(self.split.slices, traits)
-        if found is not None or not seen or any(each.drawn for each in seen):
-            self.coverage.add(names, is_paired=found is not None)
         if found is None:
+            if not seen or any(each.drawn for each in seen):
+                self.coverage.lost.update((OVERALL, *names))
             return None
         pair = self._pair(assigned, found, traits, names)
         return replace(pair, part=told.part, id=told.id, captured_utc=captured_utc)
@@ -152,9 +152,9 @@ class Pairing:
         traits = self._traits(looks, frames[0].brightness, product, utc)
         found = self._folded(looks, product)
         names = slice_names(self.split.slices, traits)
-        if found is not None or any(each.drawn for each in frames):
-            self.coverage.add(names, is_paired=found is not None)
         if found is None:
+            if any(each.drawn for each in frames):
+                self.coverage.lost.update((OVERALL, *names))
             return None
         pair = self._pair(judged.assigned, found, traits, names)
         return replace(pair, part=judged.frame, captured_utc=utc)

@@ -75,6 +75,11 @@ class Side:
     plus: int
     minus: int
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether the labels show that the candidate is worse."""
+        return self.sure and self.log10_e >= self.limit
+
 
 @dataclass(frozen=True)
 class SliceReading:
