@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Union
 
@@ -36,7 +36,7 @@ from edge_daemon.core.rollout.values import Mode, Pair
 from edge_daemon.core.state import Rollout, State
 from edge_daemon.core.values import Instant, Verdict
 from edge_daemon.host.error_boundary import ErrorBoundary
-from edge_daemon.host.journal_rollouts import LookRow, PairRow, RolloutRow
+from edge_daemon.host.journal_rollouts import LookRow, PairRow, PartKey, RolloutRow
 from edge_daemon.messaging.payloads import encode
 from edge_daemon.slots.frame_control import ShadowTally
 
@@ -46,7 +46,7 @@ GROUP_S = 0.25
 """From one write's beginning to the next one's: no pair waits longer, whenever it came."""
 TICK_S = 0.5
 """Between two looks at the line while no word comes."""
-MOST_WAITING = 65_536
+MOST_WAITING = 16_384
 """Words that wait; of more, pairs are lost: coverage falls, and the log says so."""
 
 
@@ -69,7 +69,6 @@ class _Decided:
     look: LookRow | None
 
 
-_Truths = dict[tuple[str, int], Verdict]
 _Word = Union[Pair, _Step, _Labels, _Decided]
 _ENDINGS = (EventName.ROLLOUT_STOPPED, EventName.ROLLOUT_COMPLETED)
 
@@ -165,14 +164,16 @@ class RolloutRecorder:
         now = self._tools.clock.now()
         self._recorded_at = now.at
         words = tuple(self._words)
-        truths = self._truths_of([word for word in words if isinstance(word, Pair)])
+        pairs = [(word.boot, word.part) for word in words if isinstance(word, Pair)]
+        # Somebody may have been quicker than the pair: then its label is on record already.
+        truths = self._tools.journal.rollouts.last_words(pairs)
         for _ in words:
             self._take_in(self._words.popleft(), truths)
         self._lose_dropped()
         self._look(now)
         self._save()
 
-    def _take_in(self, word: _Word, truths: _Truths) -> None:
+    def _take_in(self, word: _Word, truths: Mapping[PartKey, str]) -> None:
         rollout, progress = self._rollout, self._progress
         if isinstance(word, _Step):
             self._step(word)
@@ -190,18 +191,7 @@ class RolloutRecorder:
 
     # ------------------------------------------------------------------ pairs and labels
 
-    def _truths_of(self, pairs: Iterable[Pair]) -> _Truths:
-        """What is on record of their parts: somebody may have been quicker than the pair."""
-        parts: dict[str, list[int]] = {}
-        for pair in pairs:
-            parts.setdefault(pair.boot, []).append(pair.part)
-        return {
-            (boot, part): Verdict(said)
-            for boot, numbers in parts.items()
-            for part, said in self._tools.journal.rollouts.last_words(boot, numbers).items()
-        }
-
-    def _count(self, pair: Pair, progress: Progress, truth: Verdict | None) -> None:
+    def _count(self, pair: Pair, progress: Progress, truth: str | None) -> None:
         place = progress.add(pair)
         self._unsaved.is_dirty = True
         self._tools.metrics.pair(place, pair.outcome.value)
@@ -209,19 +199,13 @@ class RolloutRecorder:
         self._are_drawn |= is_drawn
         if is_drawn or worth_keeping(pair):
             if truth is not None:
-                place = progress.label(place, truth)
+                place = progress.label(place, Verdict(truth))
             self._unsaved.keep(pair_row(pair, place))
 
     def _label(self, labelled: Sequence[Labelled]) -> None:
         """_Truths that are durable now, of pairs whose places they are."""
-        parts: dict[str, list[int]] = {}
-        for each in labelled:
-            parts.setdefault(each.boot, []).append(each.part)
-        rows = [
-            row for boot, numbers in parts.items() for row in self._unsaved.pairs_of(boot, numbers)
-        ]
-        truths = {(each.boot, each.part): each.verdict for each in labelled}  # the last word counts
-        for row in rows:
+        truths = {(each.boot, each.part): each.verdict for each in labelled}  # the last one counts
+        for row in self._unsaved.pairs_of(truths):
             self._label_row(row, truths[row.boot, row.part])
 
     def _label_row(self, row: PairRow, truth: Verdict) -> None:

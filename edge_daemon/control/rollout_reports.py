@@ -23,15 +23,10 @@ MOST_FAULTS = 20
 
 
 def told_rollouts(journal: Journal, rollout: str | None, *, audit: bool) -> dict[str, Any]:
-    """What is asked for: the list, one in full, or its audit; raises SenderError."""
+    """What is asked for: the list, newest first, one in full, or its audit; raises SenderError."""
     if rollout is None:
-        return rollouts_report(journal, MOST_ROLLOUTS)
+        return {"rollouts": [head_of(row) for row in journal.rollouts.newest(MOST_ROLLOUTS)]}
     return (rollout_audit if audit else rollout_report)(journal, rollout)
-
-
-def rollouts_report(journal: Journal, limit: int) -> dict[str, Any]:
-    """`rollouts`: newest first."""
-    return {"rollouts": [head_of(row) for row in journal.rollouts.newest(limit)]}
 
 
 def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
@@ -52,8 +47,7 @@ def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
             "truth": pair.truth,
             **json.loads(pair.body),
         }
-        for pair in journal.rollouts.pairs(rollout, MOST_PAIRS)
-        if pair.outcome != Outcome.NEITHER.value
+        for pair in journal.rollouts.pairs(rollout, MOST_PAIRS, Outcome.NEITHER.value)
     ]
     told = {**head_of(row), **json.loads(row.plan), "progress": json.loads(row.progress)}
     asked = [

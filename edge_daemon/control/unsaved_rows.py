@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 
 import structlog
@@ -15,7 +15,13 @@ from edge_daemon.core.values import Verdict
 from edge_daemon.errors import StateError
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.journal import Entry, Journal
-from edge_daemon.host.journal_rollouts import LookRow, PairRow, RolloutRow, RolloutsEntry
+from edge_daemon.host.journal_rollouts import (
+    LookRow,
+    PairRow,
+    PartKey,
+    RolloutRow,
+    RolloutsEntry,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -43,13 +49,11 @@ class UnsavedRows:
         if len(self._pairs) > self._keep.most:
             del self._pairs[next(iter(self._pairs))]
 
-    def pairs_of(self, boot: str, parts: Iterable[int]) -> list[PairRow]:
+    def pairs_of(self, parts: Collection[PartKey]) -> list[PairRow]:
         """The pairs of these parts as they are now, written or not. Raises StateError."""
-        wanted = set(parts)
-        kept = self._journal.rollouts.pairs_of(boot, *wanted)
-        found = {(row.rollout, row.boot, row.part): row for row in kept}
+        found = {(r.rollout, r.boot, r.part): r for r in self._journal.rollouts.pairs_of(parts)}
         waiting = self._pairs.items()
-        found |= {key: row for key, row in waiting if row.boot == boot and row.part in wanted}
+        found |= {key: row for key, row in waiting if (row.boot, row.part) in parts}
         return list(found.values())
 
     def end(self, row: RolloutRow) -> None:

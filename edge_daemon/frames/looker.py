@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import structlog
 
-from edge_daemon.core.rollout.opinions import opinion
 from edge_daemon.core.rollout.values import Opinion
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.captured import Captured
@@ -111,23 +110,14 @@ class Looker:
 
     def _ask(self, offered: Offered, held: Captured) -> Looked:
         assert held.address is not None
-        beside, split = offered.beside, offered.beside.split
-        grey = brightness(held.address.pixels)
+        beside, grey = offered.beside, brightness(held.address.pixels)
         found = beside.candidate_slot.ask(held.address, INFER_TIMEOUT_S)
         if isinstance(found, CandidateFault):
             self._lose(beside, found)
             return Looked(offered, grey, failed=True)
         if found is None:  # it was left meanwhile
             return Looked(offered, grey)
-        said = opinion(
-            split.candidate,
-            split.recipe,
-            found.detections,
-            held.address.size,
-            found.inference_ms,
-            found.faint,
-        )
-        return Looked(offered, grey, said)
+        return Looked(offered, grey, beside.opinion_of(found, held.address.size))
 
 
 def brightness(pixels: Pixels) -> float:

@@ -8,7 +8,7 @@ Feedback is only added to: a later word on a part counts, and the earlier ones s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ Run = Callable[..., object]
 
 Rows = Callable[..., list[tuple[Any, ...]]]
 """Executes one query with its values."""
+
+PartKey = tuple[str, int]
+"""Boot and number of a part."""
 
 _ROLLOUT = "id, began_utc, ended_utc, candidate, reference, plan, progress"
 _PAIR = "rollout, boot, part, id, utc, outcome, truth, place, body"
@@ -192,11 +195,11 @@ class RolloutTable:
         )
         return tuple(found[0]) if found else None  # type: ignore[return-value]
 
-    def pairs(self, rollout: str, limit: int, after: int = 0) -> tuple[PairRow, ...]:
-        """Pairs of one rollout, the oldest first; `after` skips so many."""
+    def pairs(self, rollout: str, limit: int, but: str = "") -> tuple[PairRow, ...]:
+        """Pairs of one rollout, the oldest first; those with the outcome `but` are left out."""
         found = self._rows(
-            f"SELECT {_PAIR} FROM pairs WHERE rollout = ? ORDER BY seq LIMIT ? OFFSET ?",
-            *(rollout, limit, after),
+            f"SELECT {_PAIR} FROM pairs WHERE rollout = ? AND outcome != ? ORDER BY seq LIMIT ?",
+            *(rollout, but, limit),
         )
         return tuple(PairRow(*row) for row in found)
 
@@ -221,13 +224,12 @@ class RolloutTable:
         )
         return tuple(LookRow(*row) for row in found)
 
-    def pairs_of(self, boot: str, *parts: int) -> tuple[PairRow, ...]:
+    def pairs_of(self, parts: Iterable[PartKey]) -> tuple[PairRow, ...]:
         """The pairs of these parts."""
-        found = self._rows(
-            f"SELECT {_PAIR} FROM pairs WHERE boot = ? AND part IN {_LISTED}",
-            boot,
-            json.dumps(parts),
-        )
+        found: list[tuple[Any, ...]] = []
+        for boot, numbers in _by_boot(parts):
+            sql = f"SELECT {_PAIR} FROM pairs WHERE boot = ? AND part IN {_LISTED}"
+            found += self._rows(sql, boot, numbers)
         return tuple(PairRow(*row) for row in found)
 
     def relabelled(self, rollout: str) -> tuple[tuple[PairRow, str], ...]:
@@ -240,13 +242,17 @@ class RolloutTable:
         )
         return tuple((PairRow(*row[:-1]), row[-1]) for row in found)
 
-    def last_words(self, boot: str, parts: Sequence[int]) -> dict[int, str]:
+    def last_words(self, parts: Iterable[PartKey]) -> dict[PartKey, str]:
         """The last true verdict that was said of each of these parts; others are missing."""
-        found = self._rows(
-            f"SELECT part, verdict FROM feedback WHERE boot = ? AND part IN {_LISTED} ORDER BY seq",
-            *(boot, json.dumps(parts)),
-        )
-        return dict(found)
+        said: dict[PartKey, str] = {}
+        for boot, numbers in _by_boot(parts):
+            found = self._rows(
+                f"SELECT part, verdict FROM feedback WHERE boot = ? AND part IN {_LISTED}"
+                " ORDER BY seq",
+                *(boot, numbers),
+            )
+            said.update(((boot, part), verdict) for part, verdict in found)
+        return said
 
     def feedback_of(self, boot: str, part: int) -> tuple[FeedbackRow, ...]:
         """All that was said of one part, the last word last."""
@@ -348,6 +354,15 @@ class RolloutTable:
         ):
             seq = page[-1][0]
             yield from ((boot, bytes(body)) for _, boot, body in page if body is not None)
+
+
+def _by_boot(parts: Iterable[PartKey]) -> Iterator[tuple[str, str]]:
+    """Each boot with the numbers of its parts, as JSON."""
+    numbers: dict[str, list[int]] = {}
+    for boot, part in parts:
+        numbers.setdefault(boot, []).append(part)
+    for boot, of_boot in numbers.items():
+        yield boot, json.dumps(of_boot)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_daemon.core.rollout.betting import BETS, WEIGHTS, Counts, upper_bound
+from edge_daemon.core.rollout.intervals import quantile
 from edge_daemon.core.rollout.margins import margin_of
 from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.reading import limits
@@ -126,21 +127,11 @@ def _passage_of(plus: float, minus: float, bet: float, distance: float) -> Range
     variance = plus * won * won + minus * lost * lost - drift * drift
     distance += won / 2  # it is crossed within a step, not at it
     mean, shape = distance / drift, distance * distance / max(variance, 1e-12)
-    return Range(_quantile(0.5, mean, shape), _quantile(0.95, mean, shape))
 
+    def distribution(steps: float) -> float:
+        return _inverse_gaussian(steps, mean, shape)
 
-def _quantile(goal: float, mean: float, shape: float) -> float:
-    """Of the inverse Gaussian distribution."""
-    low, high = 0.0, mean
-    while _inverse_gaussian(high, mean, shape) < goal:
-        high *= 2.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _inverse_gaussian(middle, mean, shape) < goal:
-            low = middle
-        else:
-            high = middle
-    return high
+    return Range(quantile(distribution, 0.5, mean), quantile(distribution, 0.95, mean))
 
 
 def _inverse_gaussian(x: float, mean: float, shape: float) -> float:
