@@ -25,7 +25,7 @@ from edge_daemon.control.rollout_tools import EvaluatorTools
 from edge_daemon.control.rollout_view import rollout_state
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided
-from edge_daemon.core.rollout.progress import Progress, labels, read_progress
+from edge_daemon.core.rollout.progress import Progress, read_progress
 from edge_daemon.core.rollout.reading import Reading
 from edge_daemon.core.state import Rollout
 from edge_daemon.host.error_boundary import ErrorBoundary
@@ -166,7 +166,7 @@ class RolloutEvaluator:
         look = None
         if not rollout.is_back and (is_new or now.at - self._looked_at >= LOOK_S):
             self._looked_at = now.at
-            look = look_row(rollout.id, progress.look_back(now.utc))
+            look = look_row(rollout.id, progress.snapshot(now.utc))
         self.recorder.decided(rollout.id, progress.stage, said, look)
         if is_new or said.decision in (Decision.ADVANCE, Decision.STOP):
             self._told = key
@@ -176,7 +176,7 @@ class RolloutEvaluator:
 
     def _want_labels(self, rollout: Rollout, reading: Reading, *, are_drawn: bool) -> None:
         """Told once, when the first disagreement without a label, or a drawn part, is there."""
-        missing = labels(reading)[1]
+        missing = reading.overall.missing
         if not missing and not are_drawn:
             self._wants_labels = ""
         elif self._wants_labels != rollout.id:

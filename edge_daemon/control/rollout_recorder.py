@@ -30,9 +30,9 @@ from edge_daemon.control.unsaved_rows import UnsavedRows
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.records import Announce, Record
 from edge_daemon.core.rollout.audit import is_asked
-from edge_daemon.core.rollout.progress import Progress, read_progress, worth_keeping
+from edge_daemon.core.rollout.progress import Progress, read_progress
 from edge_daemon.core.rollout.rule import RuleResult
-from edge_daemon.core.rollout.values import Mode, Pair
+from edge_daemon.core.rollout.values import Mode, Outcome, Pair
 from edge_daemon.core.state import Rollout, State
 from edge_daemon.core.values import Instant, Verdict
 from edge_daemon.host.error_boundary import ErrorBoundary
@@ -197,9 +197,9 @@ class RolloutRecorder:
         self._tools.metrics.pair(place, pair.outcome.value)
         is_drawn = is_asked(pair, progress.plan, self._tools.audit)
         self._are_drawn |= is_drawn
-        if is_drawn or worth_keeping(pair):
+        if is_drawn or pair.outcome is not Outcome.NEITHER:  # what both pass is only counted
             if truth is not None:
-                place = progress.label(place, Verdict(truth))
+                place = progress.evidence.label(place, Verdict(truth))
             self._unsaved.keep(pair_row(pair, place))
 
     def _label(self, labelled: Sequence[Labelled]) -> None:
@@ -211,7 +211,7 @@ class RolloutRecorder:
     def _label_row(self, row: PairRow, truth: Verdict) -> None:
         place = place_of(row)
         if self._progress is not None and self._counts(row.rollout):
-            place = self._progress.label(place, truth)
+            place = self._progress.evidence.label(place, truth)
             self._unsaved.is_dirty = True
         else:
             place = self._unsaved.label_ended(row.rollout, place, truth)

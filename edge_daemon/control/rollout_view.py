@@ -8,7 +8,7 @@ from typing import Any
 from edge_daemon.core.candidates import word
 from edge_daemon.core.rollout.margins import margin_of
 from edge_daemon.core.rollout.plan import OVERALL, as_mapping, recorded_plan
-from edge_daemon.core.rollout.progress import Progress, labels, read_progress
+from edge_daemon.core.rollout.progress import Progress, read_progress
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
 from edge_daemon.core.rollout.shadow_back import told_table
 from edge_daemon.core.rollout.values import Plan
@@ -78,13 +78,12 @@ def _evidence(progress: Progress, reading: Reading, *, is_back: bool = False) ->
     plan, stage = progress.plan, progress.stage
     lines = {one.name: _line(one, plan, stage, is_back=is_back) for one in reading.slices}
     overall = lines[OVERALL]
-    have, missing = labels(reading)
     return {
         "coverage": overall.coverage,
         "parts": overall.parts,
         "table": overall.table,
         "slices": lines,
-        "labels": LabelsLine(have, missing),
+        "labels": LabelsLine(reading.overall.labels, reading.overall.missing),
         "plan": as_mapping(plan),
     }
 

@@ -18,8 +18,8 @@ from edge_daemon.core.rollout.reading import Reading, SliceReading, read
 from edge_daemon.core.rollout.replay import RuleSnapshot
 from edge_daemon.core.rollout.rule import MIN_COVERAGE, RuleResult, Situation, decide
 from edge_daemon.core.rollout.shadow_back import decide_back, read_back
-from edge_daemon.core.rollout.values import Outcome, Pair, Plan
-from edge_daemon.core.values import Check, Verdict
+from edge_daemon.core.rollout.values import Pair, Plan
+from edge_daemon.core.values import Check
 
 LONGEST_S = 5.0
 """A gap between two looks that still counts as a running line."""
@@ -67,10 +67,6 @@ class Progress:
         """Count one pair; its place is kept beside it."""
         self.parts += 1
         return self.evidence.add(pair)
-
-    def label(self, place: Place, truth: Verdict | None) -> Place:
-        """What its part truly is; the place that is returned replaces the one given."""
-        return self.evidence.label(place, truth)
 
     def look(self, now_at: float, captured: int, *, judges: bool) -> None:
         """Time passed. It counts while frames come and the candidate judges beside the line."""
@@ -122,7 +118,7 @@ class Progress:
         self.said = RuleResult(Decision.WAIT, f"It goes on with the evidence of {rollout}.")
         return True
 
-    def look_back(self, now_utc: float) -> RuleSnapshot:
+    def snapshot(self, now_utc: float) -> RuleSnapshot:
         """What was decided last, and from what; for a replay."""
         evidence = self.evidence.as_mapping()
         return RuleSnapshot(now_utc, self.situation, evidence, self.said.decision)
@@ -170,17 +166,6 @@ def _checks(one: SliceReading, margin: float, rejects_margin: float) -> list[Che
         bound = round(side.bound, 5)
         found.append(Check(f"bound.{one.name}.{word}", side.bound < allowed, bound, allowed))
     return found
-
-
-def labels(reading: Reading) -> tuple[int, int]:
-    """Disagreements with a true verdict, and those without."""
-    overall = reading.overall
-    return overall.labels, sum(overall.unlabelled.values())
-
-
-def worth_keeping(pair: Pair) -> bool:
-    """Whether one of both models rejects it: what both pass is only counted."""
-    return pair.outcome is not Outcome.NEITHER
 
 
 def read_progress(plan: Plan, began_utc: float, values: Mapping[str, Any]) -> Progress:

@@ -100,6 +100,11 @@ class SliceReading:
         return sum(self.table.values())
 
     @property
+    def missing(self) -> int:
+        """Disagreements without a label, of both kinds."""
+        return sum(self.unlabelled.values())
+
+    @property
     def defects(self) -> int:
         """Bad parts that at least one model found, as far as is known."""
         return self.missed.units

@@ -17,7 +17,7 @@ from edge_daemon.core.rollout.evidence import Table
 from edge_daemon.core.rollout.intervals import Interval, share
 from edge_daemon.core.rollout.margins import margin_of
 from edge_daemon.core.rollout.plan import OVERALL
-from edge_daemon.core.rollout.progress import Progress, labels
+from edge_daemon.core.rollout.progress import Progress
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
 from edge_daemon.core.rollout.rule import power
 from edge_daemon.core.rollout.values import Mode, Outcome
@@ -58,7 +58,6 @@ def made(
     said = progress.said
     if not ending.how:
         said = progress.decide(reading, now_utc, held=False)
-    have, missing = labels(reading)
     whole = progress.evidence.slices[OVERALL].whole()
     return {
         "report": VERSION,
@@ -67,7 +66,7 @@ def made(
         "would_change": _would_change(progress, reading, ending, said.missing),
         "table": _table(reading.overall),
         "slices": [_slice(one, progress) for one in reading.slices],
-        "labels": {"have": have, "missing": missing},
+        "labels": {"have": reading.overall.labels, "missing": reading.overall.missing},
         "verified": {arm: _verified(whole, kind) for arm, kind in _OWN.items()},
         "compare": _compare(rollout, progress),
         "cost_per_1000_parts": _cost(whole, reading.overall.parts, costs),
@@ -111,9 +110,9 @@ def _would_change(
     progress: Progress, reading: Reading, ending: Ending, missing: tuple[str, ...]
 ) -> list[str]:
     """What would have to be known for another recommendation."""
-    unlabelled = sum(reading.overall.unlabelled.values())
-    wanted = f"true verdicts of parts on which the models disagree: {unlabelled} have none"
-    disagreed = [wanted] if unlabelled else []
+    missing_labels = reading.overall.missing
+    wanted = f"true verdicts of parts on which the models disagree: {missing_labels} have none"
+    disagreed = [wanted] if missing_labels else []
     if ending.how:
         return [*disagreed, "the rollout is over: labels that come now do not change how it ended"]
     found = [*missing, *disagreed]

@@ -52,10 +52,10 @@ def run(
                 outcome = Outcome.ONLY_INCUMBENT
             place = progress.add(pair(outcome, number, *["dark"] * (luck.random() < 0.3)))
             if outcome is Outcome.ONLY_INCUMBENT and luck.random() < 0.7:
-                progress.label(place, Verdict.NG)
+                progress.evidence.label(place, Verdict.NG)
         progress.running_s += 10.0
         said = progress.decide(progress.reading(), turn * 10.0, held=luck.random() < 0.05)
-        looks.append(progress.look_back(turn * 10.0))
+        looks.append(progress.snapshot(turn * 10.0))
         advances = said.decision is Decision.ADVANCE or turn == by_hand
         if said.decision is Decision.STOP:
             break
