@@ -31,6 +31,7 @@ from edge_daemon.core.state import Rollout
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.payloads import encode
+from edge_daemon.messaging.rollout_payloads import RolloutState
 
 _log = structlog.get_logger(__name__)
 
@@ -144,7 +145,7 @@ class RolloutEvaluator:
         saved = self.recorder.saved
         rollout, state = saved.rollout, saved.state
         if rollout is None or state is None or saved.row is None:
-            self._publish(encode(rollout_state(None, None, None, None)))
+            self._publish(encode(RolloutState()))
             self._tools.metrics.no_rollout()
             return
         plain = json.loads(saved.row.progress)
@@ -153,7 +154,7 @@ class RolloutEvaluator:
         if rollout.is_begun and not rollout.is_full:
             self._decide(rollout, progress, reading, is_held=state.durable.held)
             self._want_labels(rollout, reading, are_drawn=saved.are_drawn)
-        self._publish(encode(rollout_state(rollout, progress, reading, state)))
+        self._publish(encode(rollout_state(rollout, progress, reading, state.split)))
         self._tools.metrics.rollout(rollout, state.split, reading)
 
     def _decide(

@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 from edge_daemon.core.candidates import word
+from edge_daemon.core.effects import SetSplit
 from edge_daemon.core.rollout.margins import margin_of
 from edge_daemon.core.rollout.plan import OVERALL, as_mapping, recorded_plan
 from edge_daemon.core.rollout.progress import Progress, read_progress
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
 from edge_daemon.core.rollout.shadow_back import told_table
 from edge_daemon.core.rollout.values import Plan
-from edge_daemon.core.state import Rollout, State
+from edge_daemon.core.state import Rollout
 from edge_daemon.errors import PlanError
 from edge_daemon.host.journal_rollouts import RolloutRow
 from edge_daemon.messaging.rollout_payloads import (
@@ -25,15 +26,9 @@ from edge_daemon.messaging.times import iso_utc
 
 
 def rollout_state(
-    rollout: Rollout | None,
-    progress: Progress | None,
-    reading: Reading | None,
-    state: State | None,
+    rollout: Rollout, progress: Progress, reading: Reading, split: SetSplit | None
 ) -> RolloutState:
-    """All of it; without a rollout nothing is said."""
-    if rollout is None or progress is None or reading is None or state is None:
-        return RolloutState()
-    split = state.split
+    """All of it; `split`: what the line was told last."""
     is_over_line = split is None and not rollout.is_full
     return RolloutState(
         rollout=rollout.id,

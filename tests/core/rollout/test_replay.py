@@ -126,6 +126,14 @@ def test_what_is_no_look_is_refused(broken: dict[str, object]) -> None:
         read_look(broken)
 
 
+def test_a_look_of_an_earlier_version_is_read() -> None:
+    """It had fields that nobody filled."""
+    look = run(3, lost=0.0, most=3)[0]
+    plain = look.as_mapping()
+    before = {**plain["situation"], "guards": [], "doubts": []}
+    assert read_look({**plain, "situation": before}) == look
+
+
 def test_evidence_of_another_rule_is_refused() -> None:
     look = run(3, lost=0.0, most=3)[0]
     old = replace(look, evidence={**look.evidence, "rule": 0})
