@@ -16,6 +16,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
 
 from edge_daemon.core.rollout.intervals import LEVEL
@@ -66,6 +67,7 @@ def difference(differences: Sequence[float], level: float = LEVEL) -> Difference
     return Difference(middle, means[outside], means[len(means) - 1 - outside], n)
 
 
+@lru_cache
 def _outside(n: int, tail: float) -> int:
     """The largest rank sum whose chance, or that of a smaller one, is at most `tail`; -1: none."""
     most = n * (n + 1) // 2
