@@ -35,6 +35,7 @@ from edge_daemon.core.rollout.rule import RuleResult
 from edge_daemon.core.rollout.values import Mode, Outcome, Pair
 from edge_daemon.core.state import Rollout, State
 from edge_daemon.core.values import Instant, Verdict
+from edge_daemon.errors import StateError
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.journal_rollouts import LookRow, PairRow, PartKey, RolloutRow
 from edge_daemon.messaging.payloads import encode
@@ -168,7 +169,12 @@ class RolloutRecorder:
         # Somebody may have been quicker than the pair: then its label is on record already.
         truths = self._tools.journal.rollouts.last_words(pairs)
         for _ in words:
-            self._take_in(self._words.popleft(), truths)
+            word = self._words.popleft()
+            try:
+                self._take_in(word, truths)
+            except StateError:
+                self._words.appendleft(word)  # it waits until the journal can be read
+                raise
         self._lose_dropped()
         self._look(now)
         self._save()

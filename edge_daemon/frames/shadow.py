@@ -276,10 +276,9 @@ class Shadow:
 
     def _measure(self, word: Offered) -> float | None:
         """How bright a frame is that is not looked at; None where its pixels are not held."""
-        if word.held is None or word.held.address is None:
-            return None
+        held = word.held
         try:
-            return brightness(word.held.address.pixels)
+            return brightness(held.address.pixels) if held and held.address else None
         finally:
             self._release(word)
 

@@ -188,20 +188,23 @@ def test_what_is_decided_is_decided_from_what_was_written(desk: Desk) -> None:
     assert desk.kept["parts"] == 1
 
 
-def test_a_journal_that_cannot_be_read_loses_no_pair(
+def test_a_journal_that_cannot_be_read_loses_neither_pair_nor_label(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise StateError("The disk cannot be read.", hint="Replace it.")
 
     desk.recorder.pair(pair(1))
-    monkeypatch.setattr(desk.journal.rollouts, "last_words", refuse)
-    with pytest.raises(StateError):
-        desk.recorder.record()
-    monkeypatch.undo()
+    desk.feedback(1, "ng")
+    desk.recorder.label([Labelled("boot", 1, Verdict.NG)])
+    for query in ("last_words", "pairs_of"):
+        monkeypatch.setattr(desk.journal.rollouts, query, refuse)
+        with pytest.raises(StateError):
+            desk.recorder.record()
+        monkeypatch.undo()
     desk.recorder.record()
     assert desk.kept["parts"] == 1
-    assert len(desk.journal.rollouts.pairs("r-1", 9)) == 1
+    assert [row.truth for row in desk.journal.rollouts.pairs("r-1", 9)] == ["ng"]
 
 
 def test_of_pairs_that_wait_for_a_full_disk_no_more_stay_than_are_kept_anyway(
