@@ -45,10 +45,7 @@ from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.request_intake import RequestIntake
 from edge_daemon.control.rollout_evaluator import RolloutEvaluator
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollout_tools import (
-    EvaluatorTools,
-    PairRetention,
-)
+from edge_daemon.control.rollout_recorder import EvaluatorTools
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.trial_watch import limits_of
 from edge_daemon.control.trigger_handler import TriggerHandler
@@ -204,7 +201,7 @@ class ControlPlane:
                 lambda: ledger.counts().captured,
                 resources.metrics,
                 resources.clock,
-                PairRetention(keep.most, keep.days),
+                keep,
                 lambda: shadow.tally,
                 BlockScheduler(active_slot.turns, BoxMeters(resources.gpu), active_slot.memory_of),
                 resources.settings.audit_share,

@@ -19,9 +19,8 @@ import structlog
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.feedback_handler import FeedbackHandler
 from edge_daemon.control.feedback_sources import FeedbackSources
-from edge_daemon.control.rollout_recorder import RolloutRecorder
+from edge_daemon.control.rollout_recorder import EvaluatorTools, RolloutRecorder
 from edge_daemon.control.rollout_rows import look_row
-from edge_daemon.control.rollout_tools import EvaluatorTools
 from edge_daemon.control.rollout_view import rollout_state
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import CandidateLost, Decision, RolloutDecided

@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Union
 
 import structlog
 
+from edge_daemon.config.rollouts import PairRetentionSettings
+from edge_daemon.control.arrivals import Arrival
+from edge_daemon.control.block_scheduler import BlockScheduler
 from edge_daemon.control.feedback_handler import Labelled
 from edge_daemon.control.rollout_rows import (
     earlier_progress,
@@ -25,7 +28,6 @@ from edge_daemon.control.rollout_rows import (
     place_of,
     rollout_row,
 )
-from edge_daemon.control.rollout_tools import EvaluatorTools
 from edge_daemon.control.unsaved_rows import UnsavedRows
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.records import Announce, Record
@@ -36,14 +38,18 @@ from edge_daemon.core.rollout.values import Mode, Outcome, Pair
 from edge_daemon.core.state import Rollout, State
 from edge_daemon.core.values import Instant, Verdict
 from edge_daemon.errors import StateError
+from edge_daemon.host.clock import Clock
 from edge_daemon.host.error_boundary import ErrorBoundary
+from edge_daemon.host.journal import Journal
 from edge_daemon.host.journal_rollouts import LookRow, PairRow, PartKey, RolloutRow
+from edge_daemon.host.metrics import Metrics
 from edge_daemon.messaging.payloads import encode
 from edge_daemon.slots.frame_control import ShadowTally
+from edge_daemon.slots.turns import Turns
 
 _log = structlog.get_logger(__name__)
 
-GROUP_S = 0.25
+GROUP_S = 0.4
 """From one write's beginning to the next one's: no pair waits longer, whenever it came."""
 TICK_S = 0.5
 """Between two looks at the line while no word comes."""
@@ -85,6 +91,24 @@ class Saved:
     rollout: Rollout | None = None
     row: RolloutRow | None = None
     are_drawn: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluatorTools:
+    """What recorder and evaluator act on. `captured`: frames so far; `say`: publishes
+    `rollout/state`; `audit`: share of the passed parts that a person is to look at.
+    """
+
+    journal: Journal
+    put: Callable[[Arrival], None]
+    say: Callable[[bytes], None]
+    captured: Callable[[], int]
+    metrics: Metrics
+    clock: Clock
+    keep: PairRetentionSettings = PairRetentionSettings()
+    shadowed: Callable[[], ShadowTally] = ShadowTally
+    blocks: BlockScheduler = field(default_factory=lambda: BlockScheduler(Turns()))
+    audit: float = 0.0
 
 
 class RolloutRecorder:

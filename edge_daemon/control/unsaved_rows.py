@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import structlog
 
+from edge_daemon.config.rollouts import PairRetentionSettings
 from edge_daemon.control.log_throttle import LogThrottle
 from edge_daemon.control.rollout_rows import relabelled
-from edge_daemon.control.rollout_tools import PairRetention
 from edge_daemon.core.rollout.evidence import Place
 from edge_daemon.core.values import Verdict
 from edge_daemon.errors import StateError
@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 class UnsavedRows:
     """Rows that become durable together, on the recorder's thread."""
 
-    def __init__(self, journal: Journal, clock: Clock, keep: PairRetention) -> None:
+    def __init__(self, journal: Journal, clock: Clock, keep: PairRetentionSettings) -> None:
         self._journal = journal
         self._clock = clock
         self._keep = keep

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from edge_daemon.config.rollouts import PairRetentionSettings
 from edge_daemon.control.block_scheduler import BlockScheduler
 from edge_daemon.control.feedback_handler import Labelled
-from edge_daemon.control.rollout_recorder import RolloutRecorder
-from edge_daemon.control.rollout_tools import EvaluatorTools, PairRetention
+from edge_daemon.control.rollout_recorder import EvaluatorTools, RolloutRecorder
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import Decision
 from edge_daemon.core.records import Announce
@@ -69,7 +69,7 @@ class Desk:
                 lambda: 0,
                 Metrics(),
                 self.clock,
-                PairRetention(most),
+                PairRetentionSettings(most=most),
                 blocks=BlockScheduler(Turns()),
             )
         )
@@ -171,8 +171,8 @@ def test_no_pair_is_older_than_a_group_and_two_writes(desk: Desk, seed: int, pac
     afternoon = Afternoon(desk, arrivals, lambda: random.uniform(0.0, slowest))
     afternoon.live()
     assert len(afternoon.ages) == 200
-    assert max(afternoon.ages) <= max(0.25, slowest) + slowest < 1.0
-    assert afternoon.writes <= (arrivals[-1] - arrivals[0]) / 0.25 + 3
+    assert max(afternoon.ages) <= max(0.4, slowest) + slowest < 1.0
+    assert afternoon.writes <= (arrivals[-1] - arrivals[0]) / 0.4 + 3
 
 
 def test_what_is_decided_is_decided_from_what_was_written(desk: Desk) -> None:

@@ -43,9 +43,7 @@ from edge_daemon.control.reporter import Reporter, stock
 from edge_daemon.control.request_intake import RequestIntake
 from edge_daemon.control.rollout_evaluator import RolloutEvaluator
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollout_tools import (
-    EvaluatorTools,
-)
+from edge_daemon.control.rollout_recorder import EvaluatorTools
 from edge_daemon.control.rows import Rows
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
 from edge_daemon.core.rollout.blocks import Meter
