@@ -6,8 +6,8 @@ A picture comes without what the models said of its part until it has a label.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,6 @@ class RolloutView:
         self._state = state
         self._folder = folder
         self._takes_labels = resources.settings.parts is not None
-        self._facts: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._ended: tuple[RolloutRow, bytes] | None = None
 
     def line(self) -> RolloutLine | None:
@@ -96,7 +95,7 @@ class RolloutView:
         asked: list[DisputeLine] = []
         answered: list[DisputeLine] = []
         paths = self._folder.recent(_LOOKED_AT) if self._folder else ()
-        kept = [(path.name, self._facts_of(path)) for path in paths]
+        kept = [(path.name, _facts_of(path)) for path in paths]
         ours = [(name, facts) for name, facts in kept if facts.get("rollout") == rollout]
         truths = self._kept.last_words((facts["boot"], facts["part"]) for _, facts in ours)
         for name, facts in ours:
@@ -123,18 +122,14 @@ class RolloutView:
             if (pair.boot, pair.part) not in shown
         )
 
-    def _facts_of(self, path: Path) -> dict[str, Any]:
-        """What lies beside a picture; it never changes."""
-        facts = self._facts.get(path.name)
-        if facts is None:
-            try:
-                facts = dict(json.loads(path.with_suffix(".json").read_bytes()))
-            except (OSError, *MALFORMED):
-                facts = {}
-            self._facts[path.name] = facts
-            while len(self._facts) > _KEPT:
-                self._facts.popitem(last=False)
-        return facts
+
+@lru_cache(_KEPT)
+def _facts_of(path: Path) -> dict[str, Any]:
+    """What lies beside a picture; it never changes."""
+    try:
+        return dict(json.loads(path.with_suffix(".json").read_bytes()))
+    except (OSError, *MALFORMED):
+        return {}
 
 
 def _ended(row: RolloutRow) -> EndedLine:
