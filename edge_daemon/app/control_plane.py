@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.app.load_state import load_state
 from edge_daemon.app.reload import TRUST, Changes, digest
 from edge_daemon.app.resources import SOCKET, Resources
-from edge_daemon.app.shadowed import shadowed
 from edge_daemon.app.slot_pool import SlotPool
 from edge_daemon.app.snapshot_sender import SnapshotSender
 from edge_daemon.app.store_upkeep import StoreUpkeep
@@ -46,7 +44,7 @@ from edge_daemon.control.reporter import VERBS, Reporter, stock
 from edge_daemon.control.request_intake import RequestIntake
 from edge_daemon.control.rollout_evaluator import RolloutEvaluator
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollout_tools import EvaluatorTools, PairRetention
+from edge_daemon.control.rollout_recorder import EvaluatorTools
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.store_scan import Newcomers, StoreScan
 from edge_daemon.control.trigger_handler import TriggerHandler
@@ -149,7 +147,7 @@ class ControlPlane:
             readers, OrderMemory(journal.orders()), recorder, resources.clock
         )
         self.rollouts = self._build_rollouts(rows)
-        frames.rollouts = RolloutOutlets(self.rollouts.pairs, self.rollouts.candidate_lost)
+        frames.rollouts = RolloutOutlets(self.rollouts.recorder.pair, self.rollouts.candidate_lost)
         snapshots = SnapshotSender(carrier, self._topics, frames.pictures, self.mailbox.put)
         services = DriverServices(
             intake=RequestIntake(journal, recorder, carrier, metrics),
@@ -172,7 +170,7 @@ class ControlPlane:
                 resources.store, settings.rollouts.bounds, settings.audit_share
             ).of,
             split=frames.active_slot.split,
-            stepped=self.rollouts.stepped,
+            stepped=self.rollouts.recorder.stepped,
             quarantine_changed=self._retell_offer,
         )
         self.driver = Driver(self.mailbox, services, self._first_state(), settings.trial.limits)
@@ -191,6 +189,7 @@ class ControlPlane:
             self._overruled,
         )
         ledger, active_slot = self._frames.ledger, self._frames.active_slot
+        shadow = self._frames.shadow
         handler = FeedbackHandler(tools)
         settings = resources.settings.feedback if self._frames.parts is not None else ()
         readers = tuple(compile_feedback(source) for source in settings)
@@ -203,8 +202,8 @@ class ControlPlane:
                 lambda: ledger.counts().captured,
                 resources.metrics,
                 resources.clock,
-                PairRetention(keep.most, keep.days),
-                partial(shadowed, self._frames.shadow),
+                keep,
+                lambda: shadow.tally,
                 BlockScheduler(active_slot.turns, BoxMeters(resources.gpu), active_slot.memory_of),
                 resources.settings.audit_share,
             ),

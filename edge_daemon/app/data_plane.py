@@ -147,10 +147,10 @@ class DataPlane:
             self.active_slot.on_split = parts.split
         return Arms(self.active_slot, boot, self._candidate_lost, assigned_of, room=room)
 
-    def _paired(self, pairs: Sequence[Pair]) -> None:
-        self.rollouts.pairs(pairs)
+    def _paired(self, pair: Pair) -> None:
+        self.rollouts.pair(pair)
         if self.disputed is not None:
-            self.disputed.paired(pairs)
+            self.disputed.paired(pair)
 
     def _candidate_lost(self, rollout: str, guard: str, why: str) -> None:
         self.rollouts.candidate_lost(rollout, guard, why)

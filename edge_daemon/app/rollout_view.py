@@ -6,8 +6,8 @@ A picture comes without what the models said of its part until it has a label.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,6 @@ class RolloutView:
         self._state = state
         self._folder = folder
         self._takes_labels = resources.settings.parts is not None
-        self._facts: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._ended: tuple[RolloutRow, bytes] | None = None
 
     def line(self) -> RolloutLine | None:
@@ -87,7 +86,7 @@ class RolloutView:
         return self._folder.read(name) if self._folder else None
 
     def _state_of(self, row: RolloutRow) -> bytes:
-        if self._ended is None or self._ended[0].id != row.id:
+        if self._ended is None or self._ended[0] != row:  # labels may come after the end
             state = ended_state(row) or RolloutState(rollout=row.id, model=row.candidate)
             self._ended = row, payloads.encode(state)
         return self._ended[1]
@@ -95,16 +94,15 @@ class RolloutView:
     def _line(self, rollout: str, body: bytes, ended: EndedLine | None) -> RolloutLine:
         asked: list[DisputeLine] = []
         answered: list[DisputeLine] = []
-        for path in self._folder.recent(_LOOKED_AT) if self._folder else ():
-            if len(asked) == ASKED and len(answered) == ANSWERED:
-                break
-            facts = self._facts_of(path)
-            if facts.get("rollout") != rollout:
-                continue
-            truth = self._truth(facts)
+        paths = self._folder.recent(_LOOKED_AT) if self._folder else ()
+        kept = [(path.name, _facts_of(path)) for path in paths]
+        ours = [(name, facts) for name, facts in kept if facts.get("rollout") == rollout]
+        truths = self._kept.last_words((facts["boot"], facts["part"]) for _, facts in ours)
+        for name, facts in ours:
+            truth = truths.get((facts["boot"], facts["part"]))
             lines, most = (asked, ASKED) if truth is None else (answered, ANSWERED)
             if len(lines) < most:
-                lines.append(_dispute(path.name, facts, truth))
+                lines.append(_dispute(name, facts, truth))
         return RolloutLine(
             state=raw(body),
             ended=ended,
@@ -124,23 +122,14 @@ class RolloutView:
             if (pair.boot, pair.part) not in shown
         )
 
-    def _truth(self, facts: dict[str, Any]) -> str | None:
-        """The last word on the part."""
-        said = self._kept.feedback_of(facts["boot"], facts["part"])
-        return said[-1].verdict if said else None
 
-    def _facts_of(self, path: Path) -> dict[str, Any]:
-        """What lies beside a picture; it never changes."""
-        facts = self._facts.get(path.name)
-        if facts is None:
-            try:
-                facts = dict(json.loads(path.with_suffix(".json").read_bytes()))
-            except (OSError, *MALFORMED):
-                facts = {}
-            self._facts[path.name] = facts
-            while len(self._facts) > _KEPT:
-                self._facts.popitem(last=False)
-        return facts
+@lru_cache(_KEPT)
+def _facts_of(path: Path) -> dict[str, Any]:
+    """What lies beside a picture; it never changes."""
+    try:
+        return dict(json.loads(path.with_suffix(".json").read_bytes()))
+    except (OSError, *MALFORMED):
+        return {}
 
 
 def _ended(row: RolloutRow) -> EndedLine:

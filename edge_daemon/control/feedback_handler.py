@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from edge_daemon.control.repeats import used_id
@@ -17,7 +18,7 @@ from edge_daemon.core.rollout.values import Feedback
 from edge_daemon.core.values import Refusal, Status, Verdict
 from edge_daemon.core.verbs import Verb
 from edge_daemon.core.wording import LABEL, shortened
-from edge_daemon.errors import Code, EdgeDaemonError, SenderError
+from edge_daemon.errors import Code, EdgeDaemonError, SenderError, StateError
 from edge_daemon.host.journal import Entry, Journal, OutcomeRow, RequestRow
 from edge_daemon.host.journal_rollouts import FeedbackRow, Part, RolloutsEntry
 from edge_daemon.host.metrics import Metrics
@@ -106,7 +107,8 @@ class FeedbackHandler:
                 since_utc=utc - tools.keep_s,
             )
             tools.journal.commit(Entry(audit=(tools.rows.audit("feedback", facts),), rollouts=kept))
-            self._noted(known, fresh, label)
+            _tell(known, label)
+            self._noted(fresh)
         return len(unknown)
 
     def too_much(self, incoming: Incoming) -> None:
@@ -154,19 +156,20 @@ class FeedbackHandler:
                 rollouts=RolloutsEntry(feedback=rows, since_utc=now.utc - tools.keep_s),
             )
         )
+        _tell(known, label)
         tools.wake()
+        self._noted(fresh)
         for each in (first, answer) if known else (answer,):
             incoming.reply(each)
-        self._noted(known, fresh, label)
 
-    def _noted(self, known: Sequence[_Known], fresh: Sequence[_Known], label: Label) -> None:
-        """It is durable now."""
+    def _noted(self, fresh: Sequence[_Known]) -> None:
+        """What was not said before."""
         for word, part in fresh:
             self._tools.metrics.feedback(word.source.value, word.verdict.value)
             if _overrules(word.verdict, part.verdict):
                 self._tools.overruled(part.boot, part.number)
-        label([Labelled(part.boot, part.number, word.verdict) for word, part in known])
-        self._show_precision()
+        with suppress(StateError):  # noted all the same
+            self._show_precision()
 
     def _matched(
         self, words: Sequence[Feedback]
@@ -205,6 +208,10 @@ class FeedbackHandler:
 
     def _answer(self, incoming: Incoming, answer: Answer) -> None:
         respond(self._tools.carrier, _VERB, answer, incoming.ways_back)
+
+
+def _tell(known: Sequence[_Known], label: Label) -> None:
+    label([Labelled(part.boot, part.number, word.verdict) for word, part in known])
 
 
 def _overrules(said: Verdict, told: str) -> bool:

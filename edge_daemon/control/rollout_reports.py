@@ -19,20 +19,14 @@ MOST_ROLLOUTS = 200
 MOST_PAIRS = 200
 MOST_ASKED = 50
 MOST_LOOKS = 200
-BATCH = 1000
 MOST_FAULTS = 20
 
 
 def told_rollouts(journal: Journal, rollout: str | None, *, audit: bool) -> dict[str, Any]:
-    """What is asked for: the list, one in full, or its audit; raises SenderError."""
+    """What is asked for: the list, newest first, one in full, or its audit; raises SenderError."""
     if rollout is None:
-        return rollouts_report(journal, MOST_ROLLOUTS)
+        return {"rollouts": [head_of(row) for row in journal.rollouts.newest(MOST_ROLLOUTS)]}
     return (rollout_audit if audit else rollout_report)(journal, rollout)
-
-
-def rollouts_report(journal: Journal, limit: int) -> dict[str, Any]:
-    """`rollouts`: newest first."""
-    return {"rollouts": [head_of(row) for row in journal.rollouts.newest(limit)]}
 
 
 def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
@@ -53,8 +47,7 @@ def rollout_report(journal: Journal, rollout: str) -> dict[str, Any]:
             "truth": pair.truth,
             **json.loads(pair.body),
         }
-        for pair in journal.rollouts.pairs(rollout, MOST_PAIRS)
-        if pair.outcome != Outcome.NEITHER.value
+        for pair in journal.rollouts.pairs(rollout, MOST_PAIRS, Outcome.NEITHER.value)
     ]
     told = {**head_of(row), **json.loads(row.plan), "progress": json.loads(row.progress)}
     asked = [
@@ -104,18 +97,17 @@ def rollout_audit(journal: Journal, rollout: str) -> dict[str, Any]:
     shares = {0.0, *(share for _, share, _ in json.loads(row.progress)["entered"])}
     parts = candidates = 0
     faults: list[str] = []
-    while found := journal.rollouts.assigned(rollout, BATCH, parts):
-        for boot, body in found:
-            part = json.loads(body)
-            told = part["rollout"]
-            parts += 1
-            candidates += told["arm"] == "candidate"
-            again = assign(rollout, boot, told["unit"], told["share"])
-            if (again.arm.value, again.draw) != (told["arm"], told["draw"]):
-                faults.append(f"part {part['part']} of boot {boot}: arm or draw is another one")
-            elif told["share"] not in shares:
-                faults.append(f"part {part['part']} of boot {boot}: no stage has its share")
-            del faults[MOST_FAULTS:]
+    for boot, body in journal.rollouts.assigned(rollout):
+        part = json.loads(body)
+        told = part["rollout"]
+        parts += 1
+        candidates += told["arm"] == "candidate"
+        again = assign(rollout, boot, told["unit"], told["share"])
+        if (again.arm.value, again.draw) != (told["arm"], told["draw"]):
+            faults.append(f"part {part['part']} of boot {boot}: arm or draw is another one")
+        elif told["share"] not in shares:
+            faults.append(f"part {part['part']} of boot {boot}: no stage has its share")
+        del faults[MOST_FAULTS:]
     return {"rollout": rollout, "parts": parts, "candidate": candidates, "faults": faults}
 
 

@@ -20,28 +20,26 @@ from edge_daemon.errors import PlanError
 from edge_daemon.host.journal_rollouts import LookRow, PairRow, RolloutRow
 
 
-def rollout_row(
-    rollout: Rollout,
-    progress: Progress,
-    ended_utc: float | None = None,
-    event: str = "",
-    why: str = "",
-) -> RolloutRow:
-    """As it stands; with how it ended, where it did."""
+def rollout_row(rollout: Rollout, progress: Progress) -> RolloutRow:
+    """As it stands."""
     plan = {"plan": as_mapping(rollout.plan), "sha256": rollout.digest}
     told = progress.as_mapping()
     told |= {"candidate_sha256": rollout.candidate.sha256, "by": rollout.by}
-    if ended_utc is not None:
-        told |= {"ended": event, "ended_why": why}
     return RolloutRow(
         rollout.id,
         rollout.began_utc,
-        ended_utc,
+        None,
         str(rollout.candidate.ref),
         str(rollout.reference.ref),
         _json(plan),
         _json(told),
     )
+
+
+def ended_row(row: RolloutRow, utc: float, event: str, why: str) -> RolloutRow:
+    """The same of one that is over: its last event, and why."""
+    told = {**json.loads(row.progress), "ended": event, "ended_why": why}
+    return replace(row, ended_utc=utc, progress=_json(told))
 
 
 def word_of(row: RolloutRow) -> str:

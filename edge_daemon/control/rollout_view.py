@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 from edge_daemon.core.candidates import word
+from edge_daemon.core.effects import SetSplit
+from edge_daemon.core.rollout.margins import margin_of
 from edge_daemon.core.rollout.plan import OVERALL, as_mapping, recorded_plan
-from edge_daemon.core.rollout.progress import Progress, labels, read_progress
+from edge_daemon.core.rollout.progress import Progress, read_progress
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
-from edge_daemon.core.rollout.rule import slice_margin, stage_margin
 from edge_daemon.core.rollout.shadow_back import told_table
 from edge_daemon.core.rollout.values import Plan
-from edge_daemon.core.state import Rollout, State
+from edge_daemon.core.state import Rollout
 from edge_daemon.errors import PlanError
 from edge_daemon.host.journal_rollouts import RolloutRow
 from edge_daemon.messaging.rollout_payloads import (
@@ -25,15 +26,9 @@ from edge_daemon.messaging.times import iso_utc
 
 
 def rollout_state(
-    rollout: Rollout | None,
-    progress: Progress | None,
-    reading: Reading | None,
-    state: State | None,
+    rollout: Rollout, progress: Progress, reading: Reading, split: SetSplit | None
 ) -> RolloutState:
-    """All of it; without a rollout nothing is said."""
-    if rollout is None or progress is None or reading is None or state is None:
-        return RolloutState()
-    split = state.split
+    """All of it; `split`: what the line was told last."""
     is_over_line = split is None and not rollout.is_full
     return RolloutState(
         rollout=rollout.id,
@@ -78,13 +73,12 @@ def _evidence(progress: Progress, reading: Reading, *, is_back: bool = False) ->
     plan, stage = progress.plan, progress.stage
     lines = {one.name: _line(one, plan, stage, is_back=is_back) for one in reading.slices}
     overall = lines[OVERALL]
-    have, missing = labels(reading)
     return {
         "coverage": overall.coverage,
         "parts": overall.parts,
         "table": overall.table,
         "slices": lines,
-        "labels": LabelsLine(have, missing),
+        "labels": LabelsLine(reading.overall.labels, reading.overall.missing),
         "plan": as_mapping(plan),
     }
 
@@ -93,11 +87,9 @@ def _line(one: SliceReading, plan: Plan, stage: int, *, is_back: bool) -> SliceL
     counts = told_table(one.table) if is_back else one.table
     table = {outcome.value: count for outcome, count in counts.items()}
     coverage = None if one.coverage is None else round(one.coverage, 4)
-    rule = next((rule for rule in plan.slices if rule.name == one.name), None)
-    margin = stage_margin(plan, stage) if rule is None else slice_margin(plan, stage, rule)
-    missed = _side(one.missed, margin)
+    missed = _side(one.missed, margin_of(plan, stage, one.name))
     rejects = _side(one.false_rejects, plan.false_reject_margin)
-    needed = one.name == OVERALL or (rule is not None and rule.critical)
+    needed = one.name in {OVERALL, *(rule.name for rule in plan.slices if rule.critical)}
     return SliceLine(one.parts, table, coverage, missed, rejects, needed)
 
 

@@ -8,10 +8,7 @@ from edge_daemon.core import candidates
 from edge_daemon.core.admission import admit
 from edge_daemon.core.effects import MakeForecast
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.events import (
-    ForecastMade,
-    RequestReceived,
-)
+from edge_daemon.core.events import ForecastMade, RequestReceived
 from edge_daemon.core.records import Announce, Reply
 from edge_daemon.core.rollout.plan import digest
 from edge_daemon.core.rollout.values import Plan

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from edge_daemon.core.rollout.draw import assign_by
-from edge_daemon.core.rollout.opinions import given_to_candidate, opinion
+from edge_daemon.core.rollout.opinions import given_to_candidate
 from edge_daemon.core.rollout.values import Arm, Assigned, Mode, Split, UnitKind
 from edge_daemon.core.values import Judged
 from edge_daemon.errors import EdgeDaemonError
@@ -169,7 +169,6 @@ class Arms:
         self, beside: RunningSplit, assigned: Assigned | None, judged: Judged, captured: Captured
     ) -> Judged:
         """The same frame, judged by the candidate too."""
-        split = beside.split
         assert captured.address is not None
         beside.candidate_slot.slot.promote()  # cheap, and does something once a load
         found = beside.candidate_slot.ask(captured.address, self.timeout_s)
@@ -178,16 +177,9 @@ class Arms:
                 self.lose(beside, found)
             self._span = None
             return replace(judged, assigned=assigned.withdrawn if assigned else None)
-        seen = opinion(
-            split.candidate,
-            split.recipe,
-            found.detections,
-            judged.size,
-            found.inference_ms,
-            found.faint,
-        )
+        seen = beside.opinion_of(found, judged.size)
         if assigned is not None:
-            own = given_to_candidate(judged, seen, either=split.either)
+            own = given_to_candidate(judged, seen, either=beside.split.either)
             return replace(own, assigned=assigned)
         waited_ms = judged.queue_ms + found.inference_ms
         return replace(judged, shadow=seen, queue_ms=waited_ms)

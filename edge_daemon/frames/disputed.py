@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict, deque
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +55,14 @@ class DisputedFolder(PictureFolder):
         """Whether one picture more may wait; any thread."""
         return len(self._frames) < MOST_FRAMES
 
-    def paired(self, pairs: Iterable[Pair]) -> None:
-        """Parts that both judged, in the order in which they began."""
-        for pair in pairs:
-            if pair.outcome in _DISPUTED:
-                self._inbox.append(pair)
-            self._passed = pair.frames[0]
+    def paired(self, pair: Pair) -> None:
+        """A part that both judged; the next ones began later, but for one that waited for a look.
+
+        Costs microseconds.
+        """
+        if pair.outcome in _DISPUTED:
+            self._inbox.append(pair)
+        self._passed = pair.frames[0]
 
     def write(self, judged: Judged, jpeg: bytes, _drawn: bytes | None = None) -> None:
         """The picture of a frame, whose part may be known or not. Raises OSError."""

@@ -3,45 +3,38 @@
 The lane only offers, right after its verdict, when no other frame waits: a gap of the line begins
 there. One frame at a time is held; the lane waits for nothing here, and wakes nobody: that costs as
 much as all else together, so that another thread, which wakes anyway, passes on what was offered.
-What the candidate sees is paired with what the active model said, unit by unit, on this thread.
+
+What the candidate sees is paired with what the active model said, unit by unit, on this thread. It
+never waits for the candidate: while a look is under way, only the units that it belongs to do.
 """
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple, Protocol, Union
+from typing import Protocol, Union
 
 import structlog
 
 from edge_daemon.core.parts.values import By, PartOutcome, PartRules
 from edge_daemon.core.rollout.draw import LATER_BITS
 from edge_daemon.core.rollout.governor import Governor
-from edge_daemon.core.rollout.opinions import opinion
-from edge_daemon.core.rollout.pairing import Coverage, Pairing, Seen
-from edge_daemon.core.rollout.values import Mode, Opinion, Pair, Split
+from edge_daemon.core.rollout.pairing import Pairing, Seen
+from edge_daemon.core.rollout.plan import OVERALL
+from edge_daemon.core.rollout.values import Mode, Pair, Split
 from edge_daemon.core.values import Judged
 from edge_daemon.frames.captured import Captured
+from edge_daemon.frames.looker import Looked, Looker, Offered, brightness
 from edge_daemon.host.error_boundary import ErrorBoundary
-from edge_daemon.host.memory import Pixels
 from edge_daemon.slots.active import ActiveSlot
 from edge_daemon.slots.candidate_slot import CandidateFault, RunningSplit
-from edge_daemon.slots.slot import INFER_TIMEOUT_S
+from edge_daemon.slots.frame_control import ShadowTally
 
 _log = structlog.get_logger(__name__)
-
-BATCH = 64
-BATCH_S = 0.1
-"""Pairs are handed on in batches: so many, or those of so long, and none waits for a look. With the
-evaluator's turn after it they are on the disk within a second.
-"""
 
 MOST_WAITING = 1024
 """Frames that wait here without pixels; of more, the newest are not seen."""
@@ -49,35 +42,16 @@ MOST_WAITING = 1024
 BLOCK = 32
 """Frames that are looked at together, or not, where their unit is not known yet."""
 
-EVERY = 8
-"""Of rows and columns: brightness is measured on every 64th pixel."""
-
-
-@dataclass(frozen=True)
-class ShadowTally:
-    """How far the candidate sees what the line sees, of the split that is on.
-
-    `share`: of the units that are to be looked at. Frames: compared + skipped + failed.
-    """
-
-    rollout: str = ""
-    share: float = 0.0
-    compared: int = 0
-    skipped: int = 0
-    failed: int = 0
-    missed: int = 0  # units of one frame that were drawn, and came faster than they could be paired
-    coverage: Coverage = field(default_factory=Coverage)
-
 
 @dataclass(frozen=True)
 class ShadowOutlets:
-    """What is told, on the shadow's thread.
+    """What is told, on threads of the shadow's own; each must return at once.
 
-    `pairs`: batches. `lose`: the candidate failed, and why. `looked`: a frame with what the
-    candidate says of it, while its pixels are held.
+    `pair`: a unit that both models judged, as soon as they have. `lose`: the candidate failed, and
+    why. `looked`: a frame with what the candidate says of it, while its pixels are held.
     """
 
-    pairs: Callable[[Sequence[Pair]], None]
+    pair: Callable[[Pair], None]
     lose: Callable[[RunningSplit, CandidateFault], None]
     looked: Callable[[Judged, Captured], None] = lambda *_: None
 
@@ -90,24 +64,11 @@ class Leases(Protocol):
     def release(self, captured: Captured) -> None: ...
 
 
-class _Offered(NamedTuple):
-    """One frame; `held` where its pixels are, `look` where the candidate is to see them.
-
-    `drawn`: it was to see them, whether there is time for it or not.
-    """
-
-    judged: Judged
-    beside: RunningSplit
-    held: Captured | None
-    drawn: bool
-    look: bool
-    after_look: bool
-
-
 _Bare = tuple[Judged, RunningSplit, Union[Captured, None], bool, bool, bool]
-"""What the lane makes of it: a name for each field would cost it as much as all the rest."""
+"""What the lane makes of an offer: a name for each field would cost it as much as all the rest."""
 
-_Word = Union[_Offered, PartOutcome, None]
+_Word = Union[Offered, PartOutcome, None]
+"""None: no more frames come."""
 
 
 class Shadow:
@@ -140,15 +101,16 @@ class Shadow:
         self._governed: Split | None = None
         self._offers: deque[_Bare] = deque()
         self._passing = threading.Lock()
-        self._queue: queue.SimpleQueue[_Word] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Word | Looked] = queue.SimpleQueue()
+        self._looker = Looker(outlets.lose, outlets.looked, self._look_is_over)
+        self._under_way: Offered | None = None  # the look that is
+        self._behind: list[_Word] = []  # what waits for its end
         self._held = self._looking = self._holds = False
         self._after_look = self._drawn = False
         self._offered = self._heard = 0
         self._unit: str | int | None = None
         self._stopping = False
         self._pairing: Pairing | None = None
-        self._pairs: list[Pair] = []
-        self._told_at = time.monotonic()
         self._compared = self._skipped = self._failed = self._missed = 0
         self._boundary = ErrorBoundary(_log, "shadow_failed", is_rare=True)
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
@@ -159,20 +121,24 @@ class Shadow:
         pairing = self._pairing
         if pairing is None:
             return ShadowTally()
+        coverage = pairing.coverage
+        lost = dict(coverage.lost)
+        lost[OVERALL] = lost.get(OVERALL, 0) + self._missed
         return ShadowTally(
             pairing.split.rollout,
             self._governor.coverage,
             self._compared,
             self._skipped,
             self._failed,
-            self._missed,
-            pairing.coverage,
+            lost,
+            dict(coverage.arms),
+            coverage.misassigned,
         )
 
     @property
     def is_idle(self) -> bool:
         """Whether every frame that was offered was seen; any thread."""
-        return self._heard == self._offered
+        return self._heard == self._offered and not self._held
 
     # ------------------------------------------------------------------ the lane's side
 
@@ -222,7 +188,7 @@ class Shadow:
         """Let the shadow see what the lane offered; any thread but the lane's."""
         with self._passing:  # in order, whichever threads pass it on
             while self._offers:
-                self._queue.put(_Offered(*self._offers.popleft()))
+                self._queue.put(Offered(*self._offers.popleft()))
 
     def told(self, parts: Sequence[PartOutcome]) -> None:
         """Parts that were told, after their frames; any thread. Those of one frame are known."""
@@ -233,6 +199,7 @@ class Shadow:
 
     def start(self) -> None:
         """Take what the lane offers."""
+        self._looker.start()
         self._thread.start()
 
     def stop(self, timeout_s: float = 2.0) -> None:
@@ -243,73 +210,94 @@ class Shadow:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
+    # ------------------------------------------------------------------ the looker's thread
+
+    def _look_is_over(self, looked: Looked) -> None:
+        self._queue.put(looked)  # before another look can be offered
+        self._release(looked.offered)
+
+    def _release(self, offered: Offered) -> None:
+        if offered.held is not None:
+            self._leases.release(offered.held)
+            self._held = self._looking = False
+
     # ------------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        with suppress(OSError):  # judging comes first; a niceness of this thread alone, on Linux
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        while True:
-            try:
-                word = self._queue.get(timeout=BATCH_S / 4 if self._pairs else None)
-            except queue.Empty:
-                self._tell_due()
-                continue
-            if word is None:
-                break
+        while self._turn(self._queue.get()):
+            pass
+        self._looker.stop()
+        with self._boundary.turn():
+            self._end_span()
+
+    def _turn(self, word: _Word | Looked) -> bool:
+        """One word, now or when the look that it waits for is over; False after the last."""
+        look = self._under_way
+        if isinstance(word, Looked):
+            return word.offered is not look or self._end_look(word)
+        if look is not None:
+            if isinstance(word, Offered) and word.rollout != look.rollout:
+                self._end_look(Looked(look))  # that of a rollout that is over: nobody waits for it
+            elif self._waits(word, look):
+                self._behind.append(word)
+                return True
+        if word is not None:
             with self._boundary.turn():
                 self._hear(word)
-            self._tell_due()
-        self._end_span()
-        self._tell()
+        return word is not None
 
-    def _hear(self, word: _Offered | PartOutcome) -> None:
+    def _waits(self, word: _Word, look: Offered) -> bool:
+        """Whether it has to do with the frame that is looked at; without parts, all are in order.
+
+        There the lane asks about the later frames, and one slot has one caller: none is judged by
+        both before the look is over.
+        """
+        if isinstance(word, PartOutcome):
+            return any(each.frame == look.judged.frame for each in word.looks)
+        return word is None or not self._by_parts
+
+    def _end_look(self, looked: Looked) -> bool:
+        """Pair the frame, and go on with what waited for it."""
+        self._under_way = None
+        with self._boundary.turn():
+            self._frame(looked)
+        behind, self._behind = self._behind, []
+        return all(self._turn(word) for word in behind)
+
+    def _hear(self, word: Offered | PartOutcome) -> None:
         if isinstance(word, PartOutcome):
             if self._pairing is not None:
-                self._keep(self._pairing.part(word))
-            return
-        pairing = self._pairing_of(word.beside.split)
-        looked: Opinion | None = None
+                self._tell(self._pairing.part(word))
+        elif word.look:
+            self._under_way = word
+            self._looker.look(word)
+        else:
+            self._frame(Looked(word, self._measure(word)))
+
+    def _measure(self, word: Offered) -> float | None:
+        """How bright a frame is that is not looked at; None where its pixels are not held."""
+        held = word.held
         try:
-            grey = _brightness(word.held)
-            if word.look:
-                self._tell()  # a look may take seconds, where the candidate hangs
-                looked = self._look(word)
-            if looked is not None and word.held is not None:
-                self._outlets.looked(replace(word.judged, shadow=looked), word.held)
+            return brightness(held.address.pixels) if held and held.address else None
         finally:
-            if word.held is not None:
-                self._leases.release(word.held)
-                self._held = self._looking = False
+            self._release(word)
+
+    def _frame(self, looked: Looked) -> None:
+        """A frame of which all is known that ever will be."""
+        word = looked.offered
+        try:
+            pairing = self._pairing_of(word.beside.split)
+            self._count(looked)
+            seen = Seen.of(word.judged, looked.opinion, looked.brightness, drawn=word.drawn)
+            self._tell(pairing.frame(seen))
+        finally:
             self._heard += 1
-        self._count(word, looked)
-        seen = Seen.of(word.judged, looked, grey, drawn=word.drawn)
-        self._keep(pairing.frame(seen))
 
-    def _look(self, word: _Offered) -> Opinion | None:
-        """What the candidate says of this frame; None where it is asked no more."""
-        assert word.held is not None
-        assert word.held.address is not None
-        split = word.beside.split
-        found = word.beside.candidate_slot.ask(word.held.address, INFER_TIMEOUT_S)
-        if isinstance(found, CandidateFault):
-            self._failed += 1
-            self._outlets.lose(word.beside, found)
-            return None
-        if found is None:
-            return None
-        size = word.held.address.size
-        return opinion(
-            split.candidate,
-            split.recipe,
-            found.detections,
-            size,
-            found.inference_ms,
-            found.faint,
-        )
-
-    def _count(self, word: _Offered, looked: Opinion | None) -> None:
+    def _count(self, looked: Looked) -> None:
+        word = looked.offered
         judged = word.judged
-        if looked is not None or judged.shadow is not None:
+        self._failed += looked.failed
+        if looked.opinion is not None or judged.shadow is not None:
             self._compared += 1
         elif not word.look:
             self._skipped += 1
@@ -330,32 +318,8 @@ class Shadow:
 
     def _end_span(self) -> None:
         if self._pairing is not None:
-            self._keep(self._pairing.end())
+            self._tell(self._pairing.end())
 
-    def _keep(self, pair: Pair | None) -> None:
+    def _tell(self, pair: Pair | None) -> None:
         if pair is not None:
-            self._pairs.append(pair)
-
-    def _tell_due(self) -> None:
-        now = time.monotonic()
-        if len(self._pairs) >= BATCH or now - self._told_at >= BATCH_S:
-            self._told_at = now
-            self._tell()
-
-    def _tell(self) -> None:
-        pairs, self._pairs = self._pairs, []
-        if pairs:
-            with self._boundary.turn(pairs=len(pairs)):
-                self._outlets.pairs(pairs)
-
-
-def _brightness(held: Captured | None) -> float | None:
-    """The mean grey level of a frame, 0..255; None where its pixels are not held."""
-    if held is None or held.address is None:
-        return None
-    return brightness(held.address.pixels)
-
-
-def brightness(pixels: Pixels) -> float:
-    """Of every 8th row and column, by the mean of the three colours; 0.03 ms at 1080p."""
-    return float(pixels[::EVERY, ::EVERY].mean())
+            self._outlets.pair(pair)

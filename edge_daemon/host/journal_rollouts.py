@@ -7,9 +7,14 @@ Feedback is only added to: a later word on a part counts, and the earlier ones s
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edge_daemon.host.journal_sql import Rows, Run, columns, insert, keep_newest
+
+PartKey = tuple[str, int]
+"""Boot and number of a part."""
 
 _DRAWN = (
     "CASE WHEN json_extract(CAST(body AS TEXT), '$.audit.draw')"
@@ -17,6 +22,10 @@ _DRAWN = (
     " THEN json_extract(CAST(body AS TEXT), '$.audit.share') END"
 )
 """The share by which a part was drawn for an audit; NULL where it was not."""
+_LISTED = "(SELECT value FROM json_each(?))"
+"""The values of a JSON list: as many as there are."""
+_PAGE = 500
+"""Parts that are read at a time; the journal is locked meanwhile."""
 MOST_ROLLOUTS = 1000
 MOST_LOOKS = 20_000
 REPORT_KIND = "rollout_report"
@@ -141,10 +150,25 @@ class RolloutTable:
         found = self._rows(f"SELECT {columns(RolloutRow)} FROM rollouts {where}", *values)
         return tuple(RolloutRow(*row) for row in found)
 
-    def pairs(self, rollout: str, limit: int, after: int = 0) -> tuple[PairRow, ...]:
-        """Pairs of one rollout, the oldest first; `after` skips so many."""
-        where = "WHERE rollout = ? ORDER BY seq LIMIT ? OFFSET ?"
-        return self._pairs(where, rollout, limit, after)
+    def open(self, running: str) -> tuple[RolloutRow, ...]:
+        """Rollouts of which no end is on record, but for the one that runs."""
+        return self._rollouts("WHERE ended_utc IS NULL AND id != ?", running)
+
+    def ending(self, rollout: str, events: Sequence[str]) -> tuple[float, str, str] | None:
+        """When one of these events ended it, which, and why, by the audit trail; None: none did."""
+        found = self._rows(
+            "SELECT utc, json_extract(CAST(body AS TEXT), '$.event') AS event,"
+            " json_extract(CAST(body AS TEXT), '$.reason') FROM audit WHERE kind = 'event'"
+            f" AND json_extract(CAST(body AS TEXT), '$.rollout') = ? AND event IN {_LISTED}"
+            " ORDER BY seq DESC LIMIT 1",
+            *(rollout, json.dumps(events)),
+        )
+        return tuple(found[0]) if found else None  # type: ignore[return-value]
+
+    def pairs(self, rollout: str, limit: int, but: str = "") -> tuple[PairRow, ...]:
+        """Pairs of one rollout, the oldest first; those with the outcome `but` are left out."""
+        where = "WHERE rollout = ? AND outcome != ? ORDER BY seq LIMIT ?"
+        return self._pairs(where, rollout, but, limit)
 
     def unlabelled(
         self, rollout: str, outcomes: tuple[str, ...], limit: int
@@ -153,10 +177,6 @@ class RolloutTable:
         places = ",".join("?" * len(outcomes))
         where = f"WHERE rollout = ? AND truth IS NULL AND outcome IN ({places})"
         return self._pairs(f"{where} ORDER BY seq DESC LIMIT ?", rollout, *outcomes, limit)
-
-    def pairs_of(self, boot: str, part: int) -> tuple[PairRow, ...]:
-        """The pairs of one part."""
-        return self._pairs("WHERE boot = ? AND part = ?", boot, part)
 
     def _pairs(self, where: str, *values: object) -> tuple[PairRow, ...]:
         found = self._rows(f"SELECT {columns(PairRow)} FROM pairs {where}", *values)
@@ -167,6 +187,35 @@ class RolloutTable:
         where = "WHERE rollout = ? AND seq > ? ORDER BY seq LIMIT ?"
         sql = f"SELECT {columns(LookRow)} FROM rollout_looks {where}"
         return tuple(LookRow(*row) for row in self._rows(sql, rollout, after, limit))
+
+    def pairs_of(self, parts: Iterable[PartKey]) -> tuple[PairRow, ...]:
+        """The pairs of these parts."""
+        found: list[PairRow] = []
+        for boot, numbers in _by_boot(parts):
+            found += self._pairs(f"WHERE boot = ? AND part IN {_LISTED}", boot, numbers)
+        return tuple(found)
+
+    def relabelled(self, rollout: str) -> tuple[tuple[PairRow, str], ...]:
+        """Pairs of one rollout whose part has another last word than they bear, with that word."""
+        found = self._rows(
+            f"SELECT {columns(PairRow)}, said FROM (SELECT *, (SELECT verdict FROM feedback f"
+            " WHERE f.boot = p.boot AND f.part = p.part ORDER BY f.seq DESC LIMIT 1) AS said"
+            " FROM pairs p WHERE rollout = ?) WHERE said IS NOT NULL AND said IS NOT truth",
+            rollout,
+        )
+        return tuple((PairRow(*row[:-1]), row[-1]) for row in found)
+
+    def last_words(self, parts: Iterable[PartKey]) -> dict[PartKey, str]:
+        """The last true verdict that was said of each of these parts; others are missing."""
+        said: dict[PartKey, str] = {}
+        for boot, numbers in _by_boot(parts):
+            found = self._rows(
+                f"SELECT part, verdict FROM feedback WHERE boot = ? AND part IN {_LISTED}"
+                " ORDER BY seq",
+                *(boot, numbers),
+            )
+            said.update(((boot, part), verdict) for part, verdict in found)
+        return said
 
     def feedback_of(self, boot: str, part: int) -> tuple[FeedbackRow, ...]:
         """All that was said of one part, the last word last."""
@@ -254,14 +303,28 @@ class RolloutTable:
         )
         return tuple((who, truth, said) for who, truth, said in found)
 
-    def assigned(self, rollout: str, limit: int, after: int = 0) -> tuple[tuple[str, bytes], ...]:
-        """(boot, result) of the parts that are kept and were assigned by this rollout, in order."""
-        found = self._rows(
-            "SELECT boot, body FROM parts WHERE"
-            " json_extract(CAST(body AS TEXT), '$.rollout.id') = ? ORDER BY seq LIMIT ? OFFSET ?",
-            *(rollout, limit, after),
-        )
-        return tuple((boot, bytes(body)) for boot, body in found)
+    def assigned(self, rollout: str) -> Iterator[tuple[str, bytes]]:
+        """(boot, result) of the parts that are kept and were assigned by this rollout, in order.
+
+        They are read page by page: a commit meanwhile waits for one page at most.
+        """
+        seq = 0
+        while page := self._rows(
+            "SELECT seq, boot, CASE WHEN json_extract(CAST(body AS TEXT), '$.rollout.id') = ?"
+            " THEN body END FROM parts WHERE seq > ? ORDER BY seq LIMIT ?",
+            *(rollout, seq, _PAGE),
+        ):
+            seq = page[-1][0]
+            yield from ((boot, bytes(body)) for _, boot, body in page if body is not None)
+
+
+def _by_boot(parts: Iterable[PartKey]) -> Iterator[tuple[str, str]]:
+    """Each boot with the numbers of its parts, as JSON."""
+    numbers: dict[str, list[int]] = {}
+    for boot, part in parts:
+        numbers.setdefault(boot, []).append(part)
+    for boot, of_boot in numbers.items():
+        yield boot, json.dumps(of_boot)
 
 
 @dataclass(frozen=True)

@@ -254,7 +254,7 @@ class Metrics:
                 self._gauges["edge_rollout_bound"].labels(one.name, word).set(side.bound)
             if one.coverage is not None:
                 self._gauges["edge_rollout_coverage"].labels(one.name).set(one.coverage)
-        self._gauges["edge_rollout_labels_missing"].set(sum(reading.overall.unlabelled.values()))
+        self._gauges["edge_rollout_labels_missing"].set(reading.overall.missing)
         self._gauges["edge_rollout_held"].set(bool(rollout.asks))
 
     def no_rollout(self) -> None:

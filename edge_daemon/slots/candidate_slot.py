@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Union
 
-from edge_daemon.core.rollout.values import Split
-from edge_daemon.core.values import StoredBundle
+from edge_daemon.core.rollout.opinions import opinion
+from edge_daemon.core.rollout.values import Opinion, Split
+from edge_daemon.core.values import Size, StoredBundle
 from edge_daemon.errors import EdgeDaemonError, SlotLost
 from edge_daemon.host.memory import FrameAddress
 from edge_daemon.slots.slot import Inference, Slot
@@ -100,6 +101,11 @@ class RunningSplit:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "product", self.split.candidate.ref.name)
+
+    def opinion_of(self, found: Inference, size: Size | None) -> Opinion:
+        """What the candidate says of a frame on which it found this, by its own recipe."""
+        split, ms = self.split, found.inference_ms
+        return opinion(split.candidate, split.recipe, found.detections, size, ms, found.faint)
 
     def is_for(self, active: StoredBundle | None, slot: Slot | None) -> bool:
         """Whether the candidate may judge what this active one judges: never another product."""

@@ -5,9 +5,9 @@ The data side offers this, the command side uses it; they meet here and nowhere 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge_daemon.core.rollout.values import Pair
@@ -41,12 +41,31 @@ class TrialRecords:
 class RolloutOutlets:
     """What the line says of a candidate, on threads of its own; each must return at once.
 
-    `pairs`: batches, of one second or of 64. `candidate_lost`: rollout, guard (raised, hung,
+    `pair`: a part that both models judged. `candidate_lost`: rollout, guard (raised, hung,
     not_finite or lost) and why; the line has ended its split by then.
     """
 
-    pairs: Callable[[Sequence[Pair]], None] = lambda _: None
+    pair: Callable[[Pair], None] = lambda _: None
     candidate_lost: Callable[[str, str, str], None] = lambda *_: None
+
+
+@dataclass(frozen=True)
+class ShadowTally:
+    """How far the candidate sees what the line sees, of the split that is on.
+
+    `share`: of the units that are to be looked at. Frames: compared + skipped + failed. `lost`:
+    units by slice that were drawn and have no pair, all of them under `all`. `arms`: by declared
+    share the units and the candidate's of them; `misassigned` to another arm than was drawn.
+    """
+
+    rollout: str = ""
+    share: float = 0.0
+    compared: int = 0
+    skipped: int = 0
+    failed: int = 0
+    lost: Mapping[str, int] = field(default_factory=dict)
+    arms: Mapping[float, tuple[int, int]] = field(default_factory=dict)
+    misassigned: int = 0
 
 
 class Sampler(Protocol):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -20,13 +19,14 @@ from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.live import LiveLine, Outlets
 from edge_daemon.frames.publisher import Publisher
 from edge_daemon.frames.ring import Ring
-from edge_daemon.frames.shadow import Shadow, ShadowOutlets, ShadowTally
+from edge_daemon.frames.shadow import Shadow, ShadowOutlets
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.memory import FrameShape
 from edge_daemon.models.decoding import Pixels
 from edge_daemon.models.engine import ModelFacts, ModelOrder, RawResult
 from edge_daemon.slots.active import ActiveSlot, Cutover, Pointer
 from edge_daemon.slots.child import WorkerSpec
+from edge_daemon.slots.frame_control import ShadowTally
 from edge_daemon.slots.process import ProcessSlot
 from edge_daemon.slots.slot import LoadOrder
 from edge_daemon.slots.spare import SparePool
@@ -143,8 +143,8 @@ class ShadowLine:
             (self.measured.on if is_on else self.measured.off).append(took_ms)
         self._publisher.put(judged)
 
-    def _paired(self, pairs: Sequence[Pair]) -> None:
-        self.measured.pairs += len(pairs)
+    def _paired(self, _: Pair) -> None:
+        self.measured.pairs += 1
 
     def run(self, frames: int, fps: float, shape: FrameShape, random: Random) -> Measured:
         split = Split("bench", "B", StoredBundle(ref("2"), "1" * 64), Recipe(0.5), Mode.SHADOW)

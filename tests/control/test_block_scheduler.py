@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from edge_daemon.control.block_scheduler import AWAY, FEW, STILL
-from edge_daemon.control.rollout_evaluator import RolloutEvaluator
 from edge_daemon.core.events import Decision, RolloutDecided
 from edge_daemon.core.rollout.blocks import FEWEST_LOOKS, LONGEST_S, Meter, compared, read_block
 from edge_daemon.core.rollout.compare import arm_of
@@ -36,7 +35,6 @@ class Bench:
 
     def __init__(self, station: Station, rollout: str | None = None) -> None:
         self.station = station
-        self.evaluator: RolloutEvaluator = station.rollouts
         if rollout is None:
             station.send("rollout", model=B2, plan={"stages": STAGES})
         station.until(lambda: station.driver.state.split is not None)
@@ -60,7 +58,7 @@ class Bench:
         self.station.clock.advance(seconds)
         self.joules += 10.0 * seconds
         self.station.meter = Meter({"package_0": self.joules})
-        self.evaluator.turn()
+        self.station.evaluate()
 
     def block(self, **how: Any) -> None:
         """Until the block under way is over."""

@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 
 from edge_daemon.cli.replay import replayed
-from edge_daemon.control import rollout_evaluator
+from edge_daemon.control import rollout_evaluator, rollout_recorder, rollout_reports
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.control.rollout_evaluator import DECIDE_S, TURN_S, RolloutEvaluator
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
-from edge_daemon.control.rollout_tools import Shadowed
 from edge_daemon.control.rollout_view import ended_state
 from edge_daemon.core.events import Decision, RolloutDecided
 from edge_daemon.core.rollout.draw import assign, draw
-from edge_daemon.core.rollout.progress import Progress, RuleResult, read_progress
+from edge_daemon.core.rollout.progress import Progress, read_progress
 from edge_daemon.core.rollout.replay import Limits
+from edge_daemon.core.rollout.rule import RuleResult
 from edge_daemon.core.rollout.values import Opinion, Pair
 from edge_daemon.core.values import BundleRef, Verdict
 from edge_daemon.errors import SenderError
@@ -34,6 +34,7 @@ from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.messaging.answer import Answer
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.messaging.payloads import encode
+from edge_daemon.slots.frame_control import ShadowTally
 from tests.sim.station import Plan, Station
 
 B1, B2 = "bottle@1.0.0", "bottle@2.0.0"
@@ -47,7 +48,7 @@ class Rig:
         self.station = station
         self.put = station.evaluator_puts
         self.evaluator: RolloutEvaluator = station.rollouts
-        self.shadowed = Shadowed()
+        self.shadowed = ShadowTally()
         station.shadowed = lambda: self.shadowed
         station.send("rollout", model=B2, plan={"stages": STAGES, **plan})
         station.until(lambda: bool(station.splits))
@@ -59,7 +60,7 @@ class Rig:
         with self.station.busy():  # the driver's steps so far are told
             pass
         self.station.clock.advance(DECIDE_S)
-        self.evaluator.turn()
+        self.station.evaluate()
 
     def parts(self, *numbers: int, verdict: str = "ng") -> None:
         """Parts that the station told of."""
@@ -79,9 +80,8 @@ class Rig:
 
     def pairs(self, first: int, count: int, incumbent: str, candidate: str) -> None:
         """So many parts more that both judged."""
-        self.evaluator.pairs(
-            [self.pair(n, incumbent, candidate) for n in range(first, first + count)]
-        )
+        for number in range(first, first + count):
+            self.evaluator.recorder.pair(self.pair(number, incumbent, candidate))
 
     def pair(self, number: int, incumbent: str, candidate: str) -> Pair:
         assigned = assign(self.rollout.id, self.station.boot, f"SN-{number}", 0.0)
@@ -193,7 +193,7 @@ def test_a_repeat_counts_once_and_a_revision_keeps_both(rig: Rig) -> None:
     words = [(row.verdict, row.source) for row in kept.feedback_of(rig.station.boot, 1)]
     assert words == [("ng", "operator"), ("ok", "downstream")]
     assert kept.precision() == (0, 1)
-    assert [pair.truth for pair in kept.pairs_of(rig.station.boot, 1)] == ["ok"]
+    assert [pair.truth for pair in kept.pairs_of([(rig.station.boot, 1)])] == ["ok"]
     assert rig.state["labels"] == {"have": 1, "missing": 0}
 
 
@@ -261,13 +261,12 @@ def test_a_request_that_cannot_be_answered_takes_no_other_with_it(rig: Rig) -> N
     assert json.loads(answers[-1].body)["status"] == "succeeded"
 
 
-def slow_request(rig: Rig, part: int, log: list[str]) -> None:
-    """One that takes longer than half a turn; its answer is logged, with the pairs kept by then."""
+def slow_request(rig: Rig, part: int, log: list[int]) -> None:
+    """One that takes longer than half a turn; the part is logged when it is answered."""
 
     def answered(answer: Answer) -> None:
-        kept = len(rig.station.journal.rollouts.pairs(rig.rollout.id, 100))
         if json.loads(answer.body)["status"] == "succeeded":
-            log.append(f"f{part}: {kept} pairs")
+            log.append(part)
             rig.station.clock.advance(0.6 * TURN_S)
 
     body = json.dumps({"id": f"f{part}", "part": part, "verdict": "ng"}).encode()
@@ -275,21 +274,22 @@ def slow_request(rig: Rig, part: int, log: list[str]) -> None:
     rig.evaluator.feedback(Incoming("request/feedback", body, now, reply=answered))
 
 
-def test_requests_wait_for_the_next_turn_rather_than_pairs(rig: Rig) -> None:
-    """However many wait, a turn ends, and the next one begins with what was seen meanwhile."""
+def test_requests_that_take_long_delay_no_decision(rig: Rig) -> None:
+    """However many wait, a turn ends."""
     rig.parts(*range(1, 6))
-    log: list[str] = []
+    log: list[int] = []
     for part in range(1, 6):
         slow_request(rig, part, log)
-    for first in (1, 2, 3):
-        rig.pairs(first, 1, "ng", "ok")
+    counts = []
+    for _ in range(3):
         rig.turn()
-    assert log == ["f1: 1 pairs", "f2: 1 pairs", "f3: 2 pairs", "f4: 2 pairs", "f5: 3 pairs"]
+        counts.append(len(log))
+    assert counts == [2, 4, 5]
 
 
 def test_the_last_turn_leaves_no_request_without_an_answer(rig: Rig) -> None:
     rig.parts(*range(1, 6))
-    log: list[str] = []
+    log: list[int] = []
     for part in range(1, 6):
         slow_request(rig, part, log)
     rig.evaluator.stop()
@@ -329,7 +329,7 @@ def test_a_power_cut_keeps_the_evidence_as_it_was(rig: Rig) -> None:
         again.until_active(B1)
         again.until(lambda: bool(again.splits))
         again.clock.advance(DECIDE_S)
-        again.rollouts.turn()
+        again.evaluate()
         after = json.loads(again.rollout_states[-1])
         assert (after["table"], after["slices"]) == (before["table"], before["slices"])
         assert progress.evidence.as_mapping()["slices"]["all"]["rejected"] == 5
@@ -436,10 +436,9 @@ def test_pairs_that_come_too_fast_lower_the_coverage(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are parts that were not compared; none is lost in silence."""
-    monkeypatch.setattr(rollout_evaluator, "MOST_WAITING", 1)
+    monkeypatch.setattr(rollout_recorder, "MOST_WAITING", 3)
     rig.turn()
-    rig.pairs(1, 3, "ok", "ok")
-    rig.pairs(4, 9, "ok", "ok")
+    rig.pairs(1, 12, "ok", "ok")
     rig.turn()
     assert (rig.state["parts"], rig.state["coverage"]) == (3, 0.25)
 
@@ -509,7 +508,7 @@ def test_evidence_of_too_few_of_the_parts_is_not_gone_on_with(rig: Rig) -> None:
     """What was compared only in the line's quiet times tells little of the others."""
     rig.pairs(1, 30, "ok", "ok")
     rig.turn()
-    rig.shadowed = Shadowed(rig.rollout.id, {"all": 70})
+    rig.shadowed = ShadowTally(rig.rollout.id, lost={"all": 70})
     rig.turn()
     assert rig.state["coverage"] == 0.3
     try_again(rig)
@@ -520,7 +519,7 @@ def test_a_candidate_that_is_too_slow_is_told_and_not_waited_for(rig: Rig) -> No
     """Its coverage never rises again, so that it would never advance."""
     rig.pairs(1, 30, "ok", "ok")
     rig.turn()
-    rig.shadowed = Shadowed(rig.rollout.id, {"all": 220})
+    rig.shadowed = ShadowTally(rig.rollout.id, lost={"all": 220})
     rig.turn()
     held = rig.decisions()[-1]
     assert held.decision is Decision.HOLD
@@ -556,7 +555,9 @@ def asked(rig: Rig) -> list[dict[str, Any]]:
     return found
 
 
-def test_drawn_parts_are_asked_for_among_the_others_and_told_once(audited: Rig) -> None:
+def test_drawn_parts_are_asked_for_among_the_others_and_told_once(
+    audited: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those that both pass by the draw; those that one or both reject, all; and blind."""
     numbers = range(1, 81)
     audited.pairs(1, 80, "ok", "ok")
@@ -568,8 +569,9 @@ def test_drawn_parts_are_asked_for_among_the_others_and_told_once(audited: Rig) 
     assert [each["part"] for each in asked(audited)] == due
     assert all(each.keys() == {"boot", "part", "id", "time"} for each in asked(audited))
     assert sum(isinstance(each, Noticed) for each in audited.put) == 1
+    monkeypatch.setattr(rollout_reports, "MOST_PAIRS", 4)
     told = told_rollouts(audited.station.journal, audited.rollout.id, audit=False)
-    assert {each["outcome"] for each in told["pairs"]} == {"only_incumbent", "both"}
+    assert [each["outcome"] for each in told["pairs"]] == ["only_incumbent"] * 2 + ["both"] * 2
 
 
 def test_labels_of_drawn_parts_say_what_the_others_are(audited: Rig) -> None:

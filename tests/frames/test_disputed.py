@@ -64,7 +64,7 @@ def test_one_picture_of_a_part_with_what_each_model_said(tmp_path: Path) -> None
     folder.write(frame(10, unit="7"), b"first")
     folder.write(frame(11, unit="7"), b"second")
     assert folder.recent(9) == [], "its part is not known yet"
-    folder.paired([pair(7, 10, 11)])
+    folder.paired(pair(7, 10, 11))
     folder.tend()
     (path,) = folder.recent(9)
     assert path.read_bytes() == b"first"
@@ -73,7 +73,7 @@ def test_one_picture_of_a_part_with_what_each_model_said(tmp_path: Path) -> None
     assert (facts["incumbent"]["verdict"], facts["candidate"]["verdict"]) == ("ok", "ng")
     assert facts["candidate"]["rejecting"] == ["scratch"]
     assert [each["class"] for each in facts["candidate"]["detections"]] == ["scratch"]
-    folder.paired([pair(8, 12, 13)])
+    folder.paired(pair(8, 12, 13))
     folder.tend()
     folder.write(frame(13, unit="8"), b"late")
     assert [each.read_bytes() for each in folder.recent(9)] == [b"late", b"first"]
@@ -88,11 +88,12 @@ def test_pictures_without_such_a_part_leave_room_for_others(tmp_path: Path) -> N
     for number in range(MOST_FRAMES + 5):
         folder.write(frame(number), b"x")
     assert not folder.has_room
-    folder.paired([pair(1, 3, 4, candidate="ok"), pair(2, 200, 201, candidate="ok")])
+    folder.paired(pair(1, 3, 4, candidate="ok"))
+    folder.paired(pair(2, 200, 201, candidate="ok"))
     folder.tend()
     assert folder.has_room
     folder.write(frame(210), b"y")
-    folder.paired([pair(3, 210)])
+    folder.paired(pair(3, 210))
     folder.tend()
     assert [each.read_bytes() for each in folder.recent(9)] == [b"y"]
 
@@ -102,7 +103,7 @@ def test_the_oldest_go_for_the_quota_and_strangers_stay(tmp_path: Path) -> None:
     folder = DisputedFolder(tmp_path, 4000)
     for part in range(10):
         folder.write(frame(part), bytes(600))
-        folder.paired([pair(part, part)])
+        folder.paired(pair(part, part))
         folder.tend()
     assert folder.removed > 0
     assert len(folder.recent(99)) == 10 - folder.removed

@@ -11,9 +11,9 @@ import pytest
 from edge_daemon.core.rollout.values import Arm, Mode, Outcome, Pair, SliceRule, UnitKind
 from edge_daemon.core.values import Judged
 from edge_daemon.errors import BundleError, SlotLost
-from edge_daemon.frames import shadow
 from edge_daemon.frames.captured import Captured
-from edge_daemon.frames.shadow import BATCH, BLOCK, Shadow, ShadowOutlets, brightness
+from edge_daemon.frames.looker import brightness
+from edge_daemon.frames.shadow import BLOCK, Shadow, ShadowOutlets
 from tests.sim.device import wait_until
 from tests.sim.two_models import (
     CANDIDATE,
@@ -33,17 +33,12 @@ class Watched(Two):
     def __init__(self) -> None:
         super().__init__(told=self.offer)
         self.pairs: list[Pair] = []
-        self.batches: list[int] = []
         self.is_gap = True
         self.patient = True
         self.knows_units = True
-        outlets = ShadowOutlets(self.take, self.arms.lose)
+        outlets = ShadowOutlets(self.pairs.append, self.arms.lose)
         self.shadow = Shadow(self.ring, self.active_slot, "boot", None, outlets)
         self.shadow.start()
-
-    def take(self, pairs: Sequence[Pair]) -> None:
-        self.pairs += pairs
-        self.batches.append(len(pairs))
 
     def offer(self, judged: Judged, captured: Captured) -> None:
         told = judged if self.knows_units else replace(judged, assigned=None)
@@ -82,7 +77,7 @@ def test_a_frame_in_shadow_is_seen_by_both_and_judged_by_one(watched: Watched) -
         assert pair.outcome is outcomes[pair.part % 4]
         assert pair.assigned.arm is Arm.INCUMBENT
         assert (pair.incumbent.model, pair.candidate.model) == (INCUMBENT, CANDIDATE)
-    assert tally.coverage.whole.units == tally.coverage.whole.pairs == tally.compared
+    assert tally.lost == {"all": 0}
 
 
 def test_of_a_share_the_lane_asks_both_and_the_shadow_sees_the_rest(watched: Watched) -> None:
@@ -104,11 +99,11 @@ def test_arms_are_counted_of_all_units_and_not_of_pairs_alone(watched: Watched) 
     watched.split(share=0.5)
     watched.film([OK] * 200)
     watched.end_all()
-    coverage = watched.shadow.tally.coverage
+    tally = watched.shadow.tally
     theirs = sum(each.model == CANDIDATE for each in watched.verdicts)
-    assert coverage.arms == {0.5: (200, theirs)}
+    assert tally.arms == {0.5: (200, theirs)}
     assert len(watched.pairs) < 200
-    assert coverage.misassigned == 0
+    assert tally.misassigned == 0
 
 
 @pytest.mark.parametrize("knows_units", [True, False])
@@ -200,8 +195,7 @@ def test_without_a_gap_nothing_is_looked_at(watched: Watched) -> None:
     assert watched.asked(CANDIDATE) == 0
     tally = watched.shadow.tally
     assert (tally.skipped, watched.pairs) == (30, [])
-    assert 0 < tally.coverage.whole.units < 30, "what the draw left out is not missing"
-    assert tally.coverage.whole.pairs == 0
+    assert 0 < tally.lost["all"] < 30, "what the draw left out is not missing"
 
 
 def raises(watched: Watched) -> None:
@@ -251,10 +245,8 @@ def test_slices_are_of_pixels(watched: Watched) -> None:
     watched.split(share=0.0, mode=Mode.SHADOW, slices=rules)
     watched.film([OK, NG_CANDIDATE] * 40)
     watched.end_all()
-    coverage = watched.shadow.tally.coverage
-    assert coverage.slices.keys() == {"dark", "light"}
-    assert sum(each.pairs for each in coverage.slices.values()) == len(watched.pairs)
-    assert sum(each.units for each in coverage.slices.values()) == len(watched.pairs)
+    assert watched.shadow.tally.lost == {"all": 0}
+    assert {name for pair in watched.pairs for name in pair.slices} == {"dark", "light"}
     for pair in watched.pairs:
         assert pair.brightness == (OK, NG_CANDIDATE)[pair.part % 2]
         assert pair.slices == (("dark", "light")[pair.part % 2],)
@@ -271,15 +263,14 @@ def test_each_part_of_an_order_that_is_the_candidates_has_its_own_brightness(
     assert [pair.slices for pair in watched.pairs] == [("dark",), ("light",)] * 20
 
 
-def test_no_pair_waits_for_a_look(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A candidate that hangs takes seconds; what was paired before is on its way by then."""
-    monkeypatch.setattr(shadow, "BATCH_S", 1e9)
+def test_no_pair_waits_for_a_look(watched: Watched) -> None:
+    """A candidate that hangs takes seconds; what was paired before is told by then."""
     looked: list[int] = []
     detect = watched.script.detect
 
     def seen(order: object, pixels: object) -> object:
         if getattr(order, "ref", None) == CANDIDATE:
-            looked.append(sum(watched.batches))
+            looked.append(len(watched.pairs))
         return detect(order, pixels)  # type: ignore[arg-type]
 
     watched.script.detect = seen  # type: ignore[assignment]
@@ -290,14 +281,32 @@ def test_no_pair_waits_for_a_look(watched: Watched, monkeypatch: pytest.MonkeyPa
     assert looked == list(range(len(looked))), "each look made a pair, told before the next one"
 
 
-def test_pairs_come_in_batches(watched: Watched) -> None:
-    """So many, or those of a second."""
-    watched.split(share=1.0)
-    watched.film([OK] * 3 * BATCH)
+def test_a_look_of_a_rollout_that_is_over_holds_up_no_other(watched: Watched) -> None:
+    """Its candidate hangs still; the frames of the next rollout are counted meanwhile."""
+    looking, hangs = threading.Event(), threading.Event()
+    detect = watched.script.detect
+
+    def hang(order: object, pixels: object) -> object:
+        if getattr(order, "ref", None) == CANDIDATE:
+            hangs.set()
+            looking.wait(30.0)
+        return detect(order, pixels)  # type: ignore[arg-type]
+
+    watched.script.detect = hang  # type: ignore[assignment]
+    watched.patient = False
+    watched.split(share=0.0, mode=Mode.SHADOW)
+    while not hangs.is_set():
+        watched.film([OK])
+    watched.film([OK] * 5)
+    watched.split(share=0.0, mode=Mode.SHADOW, rollout="r-2")
+    watched.film([OK] * 40)
+    wait_until(lambda: watched.shadow.tally.skipped == 40, "the frames of the second one")
+    assert watched.shadow.tally.rollout == "r-2"
+    looking.set()
     watched.end_all()
-    assert sum(watched.batches) == 3 * BATCH
-    assert max(watched.batches) <= BATCH
-    assert len(watched.batches) < 30
+    assert watched.shadow.is_idle
+    assert {pair.rollout for pair in watched.pairs} <= {"r-1"}
+    assert watched.shadow.tally.skipped == 40
 
 
 def test_brightness_is_the_mean_grey_level(watched: Watched) -> None:

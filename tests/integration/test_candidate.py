@@ -52,7 +52,7 @@ class Line(VerdictsOnly):
         self.pairs: list[Pair] = []
         self.guards: list[str] = []
         arms = Arms(self.active_slot, "boot", self._candidate_lost, infer_timeout_s=TIMEOUT_S)
-        outlets = ShadowOutlets(self.pairs.extend, arms.lose)
+        outlets = ShadowOutlets(self.pairs.append, arms.lose)
         self.shadow = Shadow(self.ring, self.active_slot, "boot", None, outlets)
         self.lane = Lane(self.ring, self.active_slot, self, self.clock.now, arms=arms)
         self._load("A", INCUMBENT, folder, Behaviour.GOOD)

@@ -11,15 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_daemon.core.parts.values import By, Opened, PartOutcome, PartRules, Triggered
-from edge_daemon.core.rollout.draw import draw
+from edge_daemon.core.rollout.draw import LATER_BITS, draw
 from edge_daemon.core.rollout.values import Arm, Assigned, Mode, Outcome, Pair
 from edge_daemon.core.values import Detection, Instant, Judged, Recipe, Rule, Verdict
 from edge_daemon.errors import BundleError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.shadow import Shadow, ShadowOutlets
+from edge_daemon.host.memory import Pixels
 from edge_daemon.messaging import part_payloads
 from edge_daemon.parts.line import PartLine
 from edge_daemon.slots.active import Cutover
+from edge_daemon.slots.slot import LoadOrder
 from tests.sim.device import wait_until
 from tests.sim.two_models import CANDIDATE, INCUMBENT, NG_BOTH, NG_CANDIDATE, NG_INCUMBENT, OK, Two
 
@@ -42,7 +44,7 @@ class Station(Two):
         self.knows_arms = False  # whether the lane finds the arm of each frame's part
         self.told: list[PartOutcome] = []
         self.pairs: list[Pair] = []
-        outlets = ShadowOutlets(self.pairs.extend, self.arms.lose)
+        outlets = ShadowOutlets(self.pairs.append, self.arms.lose)
         self.shadow = Shadow(self.ring, self.active_slot, "boot", rules, outlets)
         self.line.on_told = self.shadow.told
         self.shadow.start()
@@ -218,8 +220,7 @@ def test_in_shadow_parts_are_paired_over_the_frames_that_both_saw() -> None:
         assert len(pair.frames) == 3, "a part is looked at whole, or not at all"
         assert pair.outcome is Outcome.ONLY_CANDIDATE
         assert pair.assigned.share == 0.0
-    coverage = station.shadow.tally.coverage.whole
-    assert coverage.units == coverage.pairs == len(station.pairs), "the others were not drawn"
+    assert station.shadow.tally.lost == {"all": 0}, "the others were not drawn"
 
 
 def test_without_a_split_a_part_says_nothing_of_one() -> None:
@@ -331,3 +332,44 @@ def audit(station: Station, parts: int) -> None:
     for pair in station.pairs:
         assert pair.incumbent.model == INCUMBENT
         assert pair.candidate.model == CANDIDATE
+
+
+def test_a_candidate_that_hangs_holds_up_the_part_that_it_looks_at_and_no_other() -> None:
+    """What both judged before is paired at once, whatever the candidate does meanwhile."""
+    station = Station()
+    station.knows_arms = True
+    may_hang, hangs, over = threading.Event(), threading.Event(), threading.Event()
+    detect, told = station.script.detect, list[PartOutcome]()
+
+    def hang(order: LoadOrder, pixels: Pixels) -> tuple[Detection, ...]:
+        if may_hang.is_set() and order.ref == CANDIDATE:
+            hangs.set()
+            over.wait(30.0)
+        return detect(order, pixels)
+
+    station.script.detect = hang
+    station.line.on_told = told.extend
+    station.split(share=0.0, mode=Mode.SHADOW)
+    names = (f"SN-{number}" for number in range(100))
+    looked_at = (name for name in names if draw("r-1", "boot", name) * LATER_BITS % 1.0 < 0.5)
+    station.part(next(looked_at), [OK, NG_CANDIDATE])
+    may_hang.set()
+    station.trigger(next(looked_at))
+    Two.film(station, [NG_INCUMBENT])
+    assert hangs.wait(30.0)
+    wait_until(lambda: len(told) == 1, "the first part")
+    station.shadow.told(told)
+    wait_until(lambda: len(station.pairs) == 1, "its pair")
+    assert station.pairs[0].frames == (0, 1)
+    station.clock.advance(0.05)
+    Two.film(station, [OK])
+    wait_until(lambda: len(told) == 2, "the second part")
+    station.shadow.told(told[1:])
+    over.set()
+    station.shadow.stop(30.0)
+    assert [pair.outcome for pair in station.pairs] == [
+        Outcome.ONLY_CANDIDATE,
+        Outcome.ONLY_INCUMBENT,
+    ]
+    assert station.pairs[1].frames == (2,)
+    station.end_all()

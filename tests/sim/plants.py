@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from edge_daemon.app import load_state
-from edge_daemon.control import rollout_evaluator
+from edge_daemon.control import rollout_recorder
 from edge_daemon.core.rollout import draw as draws
 from edge_daemon.core.rollout.values import Mode
 from edge_daemon.core.state import Durable
@@ -40,7 +40,7 @@ def widened() -> None:
 
 def lazy() -> None:
     """What was seen becomes durable now and then."""
-    rollout_evaluator.TURN_S = 6.0
+    rollout_recorder.GROUP_S = 6.0
 
 
 PLANTS: dict[str, Callable[[], None]] = {

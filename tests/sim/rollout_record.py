@@ -49,7 +49,7 @@ def progress(
             part += 1
             place = made.add(pair(outcome, part, *(("low_light",) if part % 4 == 0 else ())))
             if truth is not None:
-                made.label(place, truth)
+                made.evidence.label(place, truth)
     if blocks:
         made.enter(2, 0.0, BEGAN + 3600.0)
         made.blocks[2] = [block(number) for number in range(blocks)]

@@ -182,7 +182,7 @@ class Rig:
         with self._journal() as journal:
             rows = journal.rollouts.newest(10_000)
             judged = {row.id: (row.candidate, row.reference) for row in rows}
-            told = [each for row in rows for each in journal.rollouts.assigned(row.id, 1_000_000)]
+            told = [each for row in rows for each in journal.rollouts.assigned(row.id)]
         return self.reckoner.end(judged, ((boot, json.loads(body)) for boot, body in told))
 
     # ------------------------------------------------------------------ one rollout after another

@@ -42,10 +42,7 @@ from edge_daemon.control.reporter import Reporter, stock
 from edge_daemon.control.request_intake import RequestIntake
 from edge_daemon.control.rollout_evaluator import RolloutEvaluator
 from edge_daemon.control.rollout_plans import RolloutPlans
-from edge_daemon.control.rollout_tools import (
-    EvaluatorTools,
-    Shadowed,
-)
+from edge_daemon.control.rollout_recorder import EvaluatorTools
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.store_scan import Newcomers, StoreScan
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
@@ -72,6 +69,7 @@ from edge_daemon.models.manifest import Manifest
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from edge_daemon.slots.active import ActiveSlot
+from edge_daemon.slots.frame_control import ShadowTally
 from edge_daemon.slots.slot import LoadOrder
 from tests.sim.broker import Packet, SimBroker, SimSession
 from tests.sim.bundles import make_bundle
@@ -167,7 +165,7 @@ class Station:
         self.meter = Meter()
         self.evaluator_puts: list[Any] = []
         """What the rollout's evaluator would tell the driver."""
-        self.shadowed: Callable[[], Shadowed] = Shadowed
+        self.shadowed: Callable[[], ShadowTally] = ShadowTally
         """What the candidate did not see."""
         self.splits: list[Split | None] = []
         """What the line was told to do with a candidate, in order."""
@@ -267,7 +265,7 @@ class Station:
             ),
             self.feedback,
         )
-        """Its thread is not started: a test takes its turns."""
+        """Its threads are not started: see `evaluate`."""
         info = Info(
             device="cam1",
             version="1",
@@ -300,12 +298,20 @@ class Station:
             foretell=Forecasts(self.journal, self.mailbox.put, lambda: self.clock.now().utc).make,
             plan_of=RolloutPlans(self.store, plan.bounds, plan.audit).of,
             split=self.splits.append,
-            stepped=self.rollouts.stepped,
+            stepped=self.rollouts.recorder.stepped,
             quarantine_changed=lambda _: None,
         )
         self.driver = Driver(self.mailbox, services, self._first_state(), plan.trial)
 
-    def _shadowed(self) -> Shadowed:
+    def evaluate(self) -> None:
+        """One turn of each of the rollout's threads: all that came is recorded and decided."""
+        self.rollouts.recorder.record()
+        self.rollouts.answer()
+        self.rollouts.recorder.record()
+        self.rollouts.decide()
+        self.rollouts.recorder.record()
+
+    def _shadowed(self) -> ShadowTally:
         return self.shadowed()
 
     def _first_state(self) -> State:

@@ -15,7 +15,7 @@ import yaml
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.station import Station
 from edge_daemon.control.durable import decode_durable
-from edge_daemon.control.rollout_evaluator import TURN_S
+from edge_daemon.control.rollout_recorder import TICK_S
 from edge_daemon.core.rollout.blocks import FEWEST_LOOKS, read_block
 from edge_daemon.core.rollout.compare import arm_of
 from edge_daemon.core.state import Rollout
@@ -151,5 +151,5 @@ def test_a_killed_daemon_measures_the_block_again_in_which_it_died(
     assert [block.number for block in blocks] == [0, 1]
     assert [block.arm for block in blocks] == [arm_of(name, 0), arm_of(name, 1)]
     assert blocks[1].began_utc > died_utc, "what was seen of it before counts nowhere"
-    assert all(block.seconds >= ROTATE_S - BURN_IN_S - TURN_S for block in blocks)
+    assert all(block.seconds >= ROTATE_S - BURN_IN_S - TICK_S for block in blocks)
     assert all(FEWEST_LOOKS <= block.looks <= block.frames + 1 for block in blocks)

@@ -252,7 +252,7 @@ def test_an_audit_that_is_a_rollouts_truth_asks_for_drawn_parts_in_its_card(card
     card.line.ear.until(lambda: bool(kept.feedback_of(first["boot"], first["part"])))
 
     def truths() -> list[tuple[str, str | None]]:
-        pairs = kept.pairs_of(first["boot"], first["part"])
+        pairs = kept.pairs_of([(first["boot"], first["part"])])
         return [(each.rollout, each.truth) for each in pairs]
 
     card.line.ear.until(lambda: truths() == [(rollout, "ok")])

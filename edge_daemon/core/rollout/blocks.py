@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median, median_low
 from typing import Any
 
 from edge_daemon.core.rollout.compare import Difference, arm_of, difference, paired
@@ -201,21 +202,21 @@ class _Running:
         assert self._first is not None
         assert self._last is not None
         seconds, frames = self.seconds, self._last[1] - self._first[1]
-        ordered = sorted(took_ms)
-        capacity = 1e3 * len(ordered) / max(math.fsum(ordered), 1e-6)
+        looks = len(took_ms)
+        capacity = 1e3 * looks / max(math.fsum(took_ms), 1e-6)
         values = {
-            "latency_p50_ms": ordered[(len(ordered) - 1) // 2],
-            "latency_p99_ms": p99(ordered),
+            "latency_p50_ms": median_low(took_ms),
+            "latency_p99_ms": p99(took_ms),
             "capacity_fps": capacity,
         }
         if frames > 0:
             values["headroom"] = capacity * seconds / frames
-            values["looks_share"] = len(ordered) / frames
+            values["looks_share"] = looks / frames
         values.update((name, math.fsum(each) / len(each)) for name, each in self._sums.items())
         before, after = self._first[2].joules, self._last[2].joules
         used = {name: (after[name] - before[name]) / seconds for name in before if name in after}
         values.update(_named("power", used, "w"))
-        return Block(number, arm, self._began_utc, seconds, frames, len(ordered), values)
+        return Block(number, arm, self._began_utc, seconds, frames, looks, values)
 
 
 def _named(what: str, values: Mapping[str, float], unit: str) -> dict[str, float]:
@@ -257,19 +258,11 @@ def _compared(rollout: str, blocks: Sequence[Block], name: str) -> Compared:
     return Compared(
         name,
         unit_of(name),
-        _middle(incumbent),
-        _middle(candidate),
+        median(incumbent) if incumbent else None,
+        median(candidate) if candidate else None,
         (len(incumbent), len(candidate)),
         difference(paired(rollout, values)),
     )
-
-
-def _middle(values: Sequence[float]) -> float | None:
-    if not values:
-        return None
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _short(value: float) -> float:

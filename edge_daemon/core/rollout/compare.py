@@ -16,6 +16,8 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from statistics import median
 
 from edge_daemon.core.rollout.intervals import LEVEL
 from edge_daemon.core.rollout.values import Arm
@@ -58,14 +60,14 @@ def difference(differences: Sequence[float], level: float = LEVEL) -> Difference
     if not n:
         return None
     means = sorted((differences[i] + differences[j]) / 2 for i in range(n) for j in range(i, n))
-    half = len(means) // 2
-    middle = means[half] if len(means) % 2 else (means[half - 1] + means[half]) / 2
+    middle = median(means)
     outside = _outside(n, (1.0 - level) / 2)
     if outside < 0:
         return Difference(middle, None, None, n)
     return Difference(middle, means[outside], means[len(means) - 1 - outside], n)
 
 
+@lru_cache
 def _outside(n: int, tail: float) -> int:
     """The largest rank sum whose chance, or that of a smaller one, is at most `tail`; -1: none."""
     most = n * (n + 1) // 2

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_daemon.core.rollout.betting import BETS, WEIGHTS, Counts, upper_bound
+from edge_daemon.core.rollout.intervals import quantile
+from edge_daemon.core.rollout.margins import margin_of
 from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.reading import limits
-from edge_daemon.core.rollout.rule import slice_margin, stage_margin
 from edge_daemon.core.rollout.values import Mode, Plan
 
 LOSS = 0.07
@@ -61,8 +62,7 @@ def forecast(plan: Plan, defects_h: Mapping[str, float]) -> tuple[str, ...]:
     limit, _ = limits(plan)
     labels = labels_to_stop(LOSS, limit)
     parts = parts_to_stop(LOSS, limit)
-    margins = {OVERALL: _last_margin(plan)}
-    margins.update({rule.name: _last_margin(plan, rule.name) for rule in plan.slices})
+    margins = {name: _last_margin(plan, name) for name in (OVERALL, *(r.name for r in plan.slices))}
     critical = {OVERALL, *(rule.name for rule in plan.slices if rule.critical)}
     sentences = []
     for name, margin in margins.items():
@@ -90,15 +90,12 @@ def forecast(plan: Plan, defects_h: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _last_margin(plan: Plan, name: str = OVERALL) -> float | None:
+def _last_margin(plan: Plan, name: str) -> float | None:
     """The margin of the last stage that gathers pairs."""
     stages = [
         index for index, stage in enumerate(plan.stages) if stage.mode in (Mode.SHADOW, Mode.SHARE)
     ]
-    if not stages:
-        return None
-    rules = [rule for rule in plan.slices if rule.name == name]
-    return slice_margin(plan, stages[-1], rules[0]) if rules else stage_margin(plan, stages[-1])
+    return margin_of(plan, stages[-1], name) if stages else None
 
 
 def _hours(parts: Range, rate: float) -> str:
@@ -130,21 +127,11 @@ def _passage_of(plus: float, minus: float, bet: float, distance: float) -> Range
     variance = plus * won * won + minus * lost * lost - drift * drift
     distance += won / 2  # it is crossed within a step, not at it
     mean, shape = distance / drift, distance * distance / max(variance, 1e-12)
-    return Range(_quantile(0.5, mean, shape), _quantile(0.95, mean, shape))
 
+    def distribution(steps: float) -> float:
+        return _inverse_gaussian(steps, mean, shape)
 
-def _quantile(goal: float, mean: float, shape: float) -> float:
-    """Of the inverse Gaussian distribution."""
-    low, high = 0.0, mean
-    while _inverse_gaussian(high, mean, shape) < goal:
-        high *= 2.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _inverse_gaussian(middle, mean, shape) < goal:
-            low = middle
-        else:
-            high = middle
-    return high
+    return Range(quantile(distribution, 0.5, mean), quantile(distribution, 0.95, mean))
 
 
 def _inverse_gaussian(x: float, mean: float, shape: float) -> float:

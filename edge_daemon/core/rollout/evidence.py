@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge_daemon.core.rollout.arm_counts import ArmCounts
 from edge_daemon.core.rollout.betting import BLOCKS, block_of
 from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.values import Outcome, Pair
@@ -130,17 +129,18 @@ class SliceCounts:
         return self.blocks[block]
 
 
-class Evidence(ArmCounts):
+class Evidence:
     """All counts of one rollout. `slices`: the names that the plan gives; others are ignored."""
 
     def __init__(self, slices: Iterable[str] = ()) -> None:
-        super().__init__()
         self.slices: dict[str, SliceCounts] = {name: SliceCounts() for name in (OVERALL, *slices)}
+        self.arms: dict[float, tuple[int, int]] = {}
+        """By declared share: units that were drawn, with a pair or without, and the candidate's."""
+        self.misassigned = 0
+        """Units whose arm is not the one of their draw."""
 
-    def add(self, pair: Pair, *, counts_arm: bool = True) -> Place:
-        """Count one pair, once. `counts_arm`: false where all units are counted by `count_arms`."""
-        if counts_arm:
-            self.assign(pair.assigned)
+    def add(self, pair: Pair) -> Place:
+        """Count one pair, once."""
         blocks = tuple(
             (name, self.slices[name].add(pair.outcome)) for name in self._of(pair.slices)
         )
@@ -163,6 +163,11 @@ class Evidence(ArmCounts):
         for name in self._of(slices):
             self.slices[name].lost += 1
 
+    def count_arms(self, share: float, units: int, candidates: int) -> None:
+        """So many units more were drawn by this share, and so many of them for the candidate."""
+        before = self.arms.get(share, (0, 0))
+        self.arms[share] = (before[0] + units, before[1] + candidates)
+
     def _of(self, slices: Iterable[str]) -> Iterator[str]:
         yield OVERALL
         for name in dict.fromkeys(slices):
@@ -184,7 +189,7 @@ class Evidence(ArmCounts):
                 for name, counts in self.slices.items()
             },
             "arms": {share.hex(): list(counts) for share, counts in self.arms.items()},
-            "last_draw": None if self.last_draw is None else self.last_draw.hex(),
+            "last_draw": None,  # earlier versions read it
             "misassigned": self.misassigned,
         }
 
@@ -212,8 +217,6 @@ def _evidence(values: Mapping[str, Any]) -> Evidence:
             raise ValueError(f"the tables of slice {name!r} have another form")
     for share, (parts, candidates) in values["arms"].items():
         evidence.arms[float.fromhex(share)] = (_count(parts), _count(candidates))
-    last_draw = values["last_draw"]
-    evidence.last_draw = None if last_draw is None else float.fromhex(last_draw)
     evidence.misassigned = _count(values["misassigned"])
     return evidence
 

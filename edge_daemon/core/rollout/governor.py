@@ -8,6 +8,7 @@ frames after none, and grows again by a step while they are not.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 
 MOST = 0.9
 """Some units are never looked at: by them it is known how fast the line is without a candidate."""
@@ -57,7 +58,7 @@ class Governor:
             self.coverage = min(self._most, self.coverage + _STEP)
 
 
-def p99(values: deque[float] | list[float]) -> float:
+def p99(values: Collection[float]) -> float:
     """The 99th percentile: the smallest that 99 of 100 do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, -(-99 * len(ordered) // 100) - 1)]

@@ -59,12 +59,17 @@ def _root(rising: Callable[[float], float], goal: float) -> float:
     return (low + high) / 2
 
 
-def _gamma_quantile(goal: float, shape: float) -> float:
-    """Where the gamma distribution of this shape and scale 1 reaches `goal`."""
-    far = shape + 1.0
-    while _gamma(shape, far) < goal:
+def quantile(distribution: Callable[[float], float], goal: float, start: float) -> float:
+    """Where the distribution of a positive value reaches `goal`, 0..1; `start`: a likely value."""
+    far = start
+    while distribution(far) < goal:
         far *= 2.0
-    return far * _root(lambda part: _gamma(shape, far * part), goal)
+    return far * _root(lambda part: distribution(far * part), goal)
+
+
+def _gamma_quantile(goal: float, shape: float) -> float:
+    """Of the gamma distribution of this shape and scale 1."""
+    return quantile(lambda x: _gamma(shape, x), goal, shape + 1.0)
 
 
 def _beta(a: float, b: float, x: float) -> float:

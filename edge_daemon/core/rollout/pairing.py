@@ -6,17 +6,17 @@ its model's own recipe, whoever's verdict counted.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from edge_daemon.core.parts.arms import as_opinion, in_box, view_of
 from edge_daemon.core.parts.fold import fold
 from edge_daemon.core.parts.values import FrameOpinions, PartOutcome, PartRules
-from edge_daemon.core.rollout.arm_counts import ArmCounts
 from edge_daemon.core.rollout.membership import UnitTraits, largest_area, local_hour, slice_names
 from edge_daemon.core.rollout.opinions import both
-from edge_daemon.core.rollout.values import Assigned, Opinion, Pair, SliceRule, Split, UnitKind
+from edge_daemon.core.rollout.plan import OVERALL
+from edge_daemon.core.rollout.values import Arm, Assigned, Opinion, Pair, Split, UnitKind
 from edge_daemon.core.values import Judged
 
 MOST_FRAMES = 2048
@@ -51,28 +51,28 @@ class Seen:
 
 
 @dataclass
-class Covered:
-    """Units of one slice that both were to see, and those of which there is a pair."""
+class Coverage:
+    """What became of all units of a split, also of those without a pair.
 
-    units: int = 0
-    pairs: int = 0
-
-
-@dataclass
-class Coverage(ArmCounts):
-    """How many units both saw of those that were drawn, in all and by slice.
-
-    What was not measured is in no slice.
+    `lost`: units by slice, and all of them, that both were to see and did not; what was not
+    measured is in no slice. `arms`: by declared share the draws, and those of them that gave the
+    unit to the candidate. `misassigned`: draws that did not give the arm that they had to.
     """
 
-    whole: Covered = field(default_factory=Covered)
-    slices: dict[str, Covered] = field(default_factory=dict)
+    lost: Counter[str] = field(default_factory=Counter)
+    arms: dict[float, tuple[int, int]] = field(default_factory=dict)
+    misassigned: int = 0
+    last_draw: float | None = None
 
-    def add(self, names: Sequence[str], *, is_paired: bool) -> None:
-        """One unit that is over."""
-        for each in (self.whole, *(self.slices.setdefault(name, Covered()) for name in names)):
-            each.units += 1
-            each.pairs += is_paired
+    def assign(self, assigned: Assigned) -> None:
+        """One unit that is over; units of one order or span have one draw between them."""
+        if assigned.draw == self.last_draw:
+            return
+        self.last_draw = assigned.draw
+        is_candidate = assigned.arm is Arm.CANDIDATE
+        draws, candidates = self.arms.get(assigned.share, (0, 0))
+        self.arms[assigned.share] = (draws + 1, candidates + is_candidate)
+        self.misassigned += is_candidate != (assigned.draw < assigned.share)
 
 
 class Pairing:
@@ -115,20 +115,17 @@ class Pairing:
         assigned = told.assigned
         if assigned is None or assigned.rollout != self.split.rollout:
             return None
-        self.coverage.assign(assigned)
         looks = tuple(self._with_shadow(each) for each in told.looks)
         seen = [self._seen[each.frame] for each in looks if each.frame in self._seen]
-        brightness = next((s.brightness for s in seen if s.brightness is not None), None)
-        captured_utc = told.captured.utc if told.captured else 0.0
-        traits = self._traits(looks, brightness, told.assignment.product, captured_utc)
-        found = self._folded(looks, told.assignment.product)
-        names = slice_names(self.split.slices, traits)
-        if found is not None or not seen or any(each.drawn for each in seen):
-            self.coverage.add(names, is_paired=found is not None)
-        if found is None:
-            return None
-        pair = self._pair(assigned, found, traits, names)
-        return replace(pair, part=told.part, id=told.id, captured_utc=captured_utc)
+        pair = self._pair(
+            assigned,
+            looks,
+            next((s.brightness for s in seen if s.brightness is not None), None),
+            told.assignment.product,
+            told.captured.utc if told.captured else 0.0,
+            is_drawn=not seen or any(each.drawn for each in seen),
+        )
+        return None if pair is None else replace(pair, part=told.part, id=told.id)
 
     def _with_shadow(self, look: FrameOpinions) -> FrameOpinions:
         """With what the candidate saw beside the lane, in the box of the object."""
@@ -141,81 +138,55 @@ class Pairing:
         return replace(look, candidate=found)
 
     def _paired(self, frames: Sequence[Seen]) -> Pair | None:
-        judged = frames[0].judged
-        if judged.assigned is None:
+        """That of a frame, or of a span of them."""
+        first = frames[0].judged
+        if first.assigned is None:
             return None
-        self.coverage.assign(judged.assigned)
-        looks = tuple(
-            FrameOpinions(each.judged.frame, each.incumbent, each.candidate) for each in frames
+        pair = self._pair(
+            first.assigned,
+            [FrameOpinions(each.judged.frame, each.incumbent, each.candidate) for each in frames],
+            frames[0].brightness,
+            first.assignment.product,
+            first.captured_utc,
+            is_drawn=any(each.drawn for each in frames),
         )
-        product, utc = judged.assignment.product, judged.captured_utc
-        traits = self._traits(looks, frames[0].brightness, product, utc)
-        found = self._folded(looks, product)
-        names = slice_names(self.split.slices, traits)
-        if found is not None or any(each.drawn for each in frames):
-            self.coverage.add(names, is_paired=found is not None)
-        if found is None:
-            return None
-        pair = self._pair(judged.assigned, found, traits, names)
-        return replace(pair, part=judged.frame, captured_utc=utc)
+        return None if pair is None else replace(pair, part=first.frame)
 
-    def _traits(
+    def _pair(
         self,
+        assigned: Assigned,
         looks: Sequence[FrameOpinions],
         brightness: float | None,
         product: str | None,
         utc: float,
-    ) -> UnitTraits:
-        opinions = [each for look in looks for each in (look.incumbent, look.candidate)]
-        hour = local_hour(utc) if _asks_for_hours(self.split.slices) else None
-        return UnitTraits(brightness, largest_area(opinions), product, hour)
-
-    def _folded(
-        self, looks: Sequence[FrameOpinions], product: str | None
-    ) -> tuple[Opinion, Opinion, tuple[int, ...]] | None:
-        """Both opinions over the frames that both saw, with the frames; None for too few."""
+        *,
+        is_drawn: bool,
+    ) -> Pair | None:
+        """Of one unit that is over: folded over the frames that both saw; None for too few."""
+        self.coverage.assign(assigned)
+        rules = self.split.slices
+        area = largest_area([each for look in looks for each in (look.incumbent, look.candidate)])
+        hour = local_hour(utc) if any(rule.hours is not None for rule in rules) else None
+        names = slice_names(rules, UnitTraits(brightness, area, product, hour))
         common = [
             (look.frame, look.incumbent, look.candidate)
             for look in looks
             if look.incumbent is not None and look.candidate is not None
         ]
-        incumbent = folded_opinion([each[1] for each in common], self._rules, product)
-        candidate = folded_opinion([each[2] for each in common], self._rules, product)
+        incumbent = _folded([each[1] for each in common], self._rules, product)
+        candidate = _folded([each[2] for each in common], self._rules, product)
         if incumbent is None or candidate is None:
+            if is_drawn:
+                self.coverage.lost.update((OVERALL, *names))
             return None
-        return incumbent, candidate, tuple(each[0] for each in common)
-
-    def _pair(
-        self,
-        assigned: Assigned,
-        found: tuple[Opinion, Opinion, tuple[int, ...]],
-        traits: UnitTraits,
-        names: tuple[str, ...],
-    ) -> Pair:
-        incumbent, candidate, frames = found
+        frames = tuple(each[0] for each in common)
         return Pair(
-            self.split.rollout,
-            self._boot,
-            frames[0],
-            None,
-            assigned,
-            incumbent,
-            candidate,
-            frames,
-            0.0,
-            traits.product,
-            names,
-            traits.brightness,
+            *(self.split.rollout, self._boot, frames[0], None),
+            *(assigned, incumbent, candidate, frames, utc, product, names, brightness),
         )
 
 
-def _asks_for_hours(rules: Sequence[SliceRule]) -> bool:
-    return any(rule.hours is not None for rule in rules)
-
-
-def folded_opinion(
-    opinions: Sequence[Opinion], rules: PartRules, product: str | None
-) -> Opinion | None:
+def _folded(opinions: Sequence[Opinion], rules: PartRules, product: str | None) -> Opinion | None:
     """One model's opinion of a unit; None where it saw too little, or was not one model.
 
     What it found is that of the first frame that has the unit's verdict.

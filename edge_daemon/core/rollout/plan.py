@@ -72,10 +72,11 @@ def recorded_plan(mapping: Mapping[str, Any]) -> Plan:
     Raises PlanError(invalid_plan).
     """
     stages = mapping.get("stages")
-    if not isinstance(stages, list) or not {"shadow", "shadow_back_h"} <= set(stages[0]):
+    first = stages[0] if isinstance(stages, list) and stages else None
+    if not isinstance(first, Mapping) or not {"shadow", "shadow_back_h"} <= set(first):
         return read_plan(mapping)
-    given = {"shadow_back_h": stages[0]["shadow_back_h"], "on_alarm": stages[0].get("on_alarm")}
-    looks_on = {key: value for key, value in stages[0].items() if key not in given}
+    given = {"shadow_back_h": first["shadow_back_h"], "on_alarm": first.get("on_alarm")}
+    looks_on = {key: value for key, value in first.items() if key not in given}
     plan = read_plan({**mapping, "stages": [looks_on]})
     back_h, on_alarm = float(given["shadow_back_h"]), given["on_alarm"] or Stage.on_alarm
     stage = replace(plan.stages[0], shadow_back_h=back_h, on_alarm=on_alarm)

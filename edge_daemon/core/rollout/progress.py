@@ -6,40 +6,23 @@ All that a decision needs, and nothing of it is lost in a restart: `as_mapping` 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge_daemon.core.events import Decision
 from edge_daemon.core.rollout.blocks import Block, read_block
 from edge_daemon.core.rollout.evidence import Evidence, Place, read_evidence
+from edge_daemon.core.rollout.margins import margin_of, stage_margin
 from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.reading import Reading, SliceReading, read
 from edge_daemon.core.rollout.replay import RuleSnapshot
-from edge_daemon.core.rollout.rule import (
-    MIN_COVERAGE,
-    Advance,
-    Hold,
-    Situation,
-    Stop,
-    decide,
-    slice_margin,
-    stage_margin,
-)
+from edge_daemon.core.rollout.rule import MIN_COVERAGE, RuleResult, Situation, decide
 from edge_daemon.core.rollout.shadow_back import decide_back, read_back
-from edge_daemon.core.rollout.values import Outcome, Pair, Plan
-from edge_daemon.core.values import Check, Verdict
+from edge_daemon.core.rollout.values import Pair, Plan
+from edge_daemon.core.values import Check
 
 LONGEST_S = 5.0
 """A gap between two looks that still counts as a running line."""
-
-
-@dataclass(frozen=True)
-class RuleResult:
-    """What the rule says now."""
-
-    decision: Decision
-    why: str
-    missing: tuple[str, ...] = ()
 
 
 WAITS = RuleResult(Decision.WAIT, "No pair was seen yet.")
@@ -81,13 +64,9 @@ class Progress:
         self.entered.append((stage, share, utc))
 
     def add(self, pair: Pair) -> Place:
-        """Count one pair; its place is kept beside it. Its arm is counted with all units."""
+        """Count one pair; its place is kept beside it."""
         self.parts += 1
-        return self.evidence.add(pair, counts_arm=False)
-
-    def label(self, place: Place, truth: Verdict | None) -> Place:
-        """What its part truly is; the place that is returned replaces the one given."""
-        return self.evidence.label(place, truth)
+        return self.evidence.add(pair)
 
     def look(self, now_at: float, captured: int, *, judges: bool) -> None:
         """Time passed. It counts while frames come and the candidate judges beside the line."""
@@ -115,18 +94,10 @@ class Progress:
             held=held,
         )
         rule = decide_back if self.plan.stages[self.stage].is_back else decide
-        found = rule(self.plan, situation, reading)
-        if isinstance(found, Advance):
-            self.said = RuleResult(Decision.ADVANCE, found.why)
-        elif isinstance(found, Stop):
-            self.said = RuleResult(Decision.STOP, found.why)
-        elif isinstance(found, Hold):
-            self.said = RuleResult(Decision.HOLD, found.why)
-        else:
-            self.said = RuleResult(Decision.WAIT, found.why, found.missing)
+        self.said = rule(self.plan, situation, reading)
         if self.continues:
             why = f"{self.said.why} The evidence of {', '.join(self.continues)} counts too."
-            self.said = RuleResult(self.said.decision, why, self.said.missing)
+            self.said = replace(self.said, why=why)
         return self.said
 
     def go_on(self, before: Progress, rollout: str) -> bool:
@@ -147,18 +118,16 @@ class Progress:
         self.said = RuleResult(Decision.WAIT, f"It goes on with the evidence of {rollout}.")
         return True
 
-    def look_back(self, now_utc: float) -> RuleSnapshot:
+    def snapshot(self, now_utc: float) -> RuleSnapshot:
         """What was decided last, and from what; for a replay."""
         evidence = self.evidence.as_mapping()
         return RuleSnapshot(now_utc, self.situation, evidence, self.said.decision)
 
     def checks(self, reading: Reading) -> tuple[Check, ...]:
         """The figures behind a decision, each with its limit."""
-        plan, stage = self.plan, self.stage
-        margins = {rule.name: slice_margin(plan, stage, rule) for rule in plan.slices}
-        found: list[Check] = []
+        plan, found = self.plan, list[Check]()
         for one in reading.slices:
-            margin = margins.get(one.name, stage_margin(plan, stage))
+            margin = margin_of(plan, self.stage, one.name)
             found += _checks(one, margin, plan.false_reject_margin)
         return tuple(found)
 
@@ -189,24 +158,14 @@ def _checks(one: SliceReading, margin: float, rejects_margin: float) -> list[Che
         ("missed", one.missed, margin),
         ("false_rejects", one.false_rejects, rejects_margin),
     ):
-        is_worse = side.sure and side.log10_e >= side.limit
         note = f"log10 of the evidence, from {side.units} parts"
         measured, limit = round(side.log10_e, 3), round(side.limit, 3)
-        found.append(Check(f"evidence.{one.name}.{word}", not is_worse, measured, limit, note))
+        found.append(
+            Check(f"evidence.{one.name}.{word}", not side.is_proven, measured, limit, note)
+        )
         bound = round(side.bound, 5)
         found.append(Check(f"bound.{one.name}.{word}", side.bound < allowed, bound, allowed))
     return found
-
-
-def labels(reading: Reading) -> tuple[int, int]:
-    """Disagreements with a true verdict, and those without."""
-    overall = reading.overall
-    return overall.labels, sum(overall.unlabelled.values())
-
-
-def worth_keeping(pair: Pair) -> bool:
-    """Whether one of both models rejects it: what both pass is only counted."""
-    return pair.outcome is not Outcome.NEITHER
 
 
 def read_progress(plan: Plan, began_utc: float, values: Mapping[str, Any]) -> Progress:

@@ -53,47 +53,31 @@ def recall(
 
 
 @dataclass(frozen=True)
-class Appraisal:
-    """One label of a person on a part whose truth is known, such as a challenge part."""
-
-    truth: Verdict
-    said: Verdict
-
-
-@dataclass(frozen=True)
 class Appraiser:
     """A person in the terms of an attribute study (AIAG).
 
     Acceptable there: effectiveness 0.9 or more, miss 0.02 or less, false alarm 0.05 or less.
-    `agreement`: of parts that were shown twice, those that got the same label twice.
     """
 
     effectiveness: Interval | None
     miss: Interval | None
     false_alarm: Interval | None
-    agreement: Interval | None
 
 
-def appraiser(
-    appraisals: Iterable[Appraisal], repeats: Iterable[tuple[Verdict, Verdict]] = ()
-) -> Appraiser:
-    """What the labels of one person are worth."""
-    known = list(appraisals)
-    right = [one for one in known if one.said is one.truth]
-    bad = [one for one in known if one.truth is Verdict.NG]
-    good = [one for one in known if one.truth is Verdict.OK]
-    twice = list(repeats)
+def appraiser(labels: Sequence[tuple[Verdict, Verdict]]) -> Appraiser:
+    """What one person's labels of challenge parts are worth; `labels`: the true verdict, theirs."""
+    of_bad = [said for truth, said in labels if truth is Verdict.NG]
+    of_good = [said for truth, said in labels if truth is Verdict.OK]
     return Appraiser(
-        effectiveness=share(len(right), len(known)),
-        miss=share(sum(one.said is Verdict.OK for one in bad), len(bad)),
-        false_alarm=share(sum(one.said is Verdict.NG for one in good), len(good)),
-        agreement=share(sum(first is second for first, second in twice), len(twice)),
+        effectiveness=share(sum(truth is said for truth, said in labels), len(labels)),
+        miss=share(of_bad.count(Verdict.OK), len(of_bad)),
+        false_alarm=share(of_good.count(Verdict.NG), len(of_good)),
     )
 
 
 def appraisers(said: Iterable[tuple[str, str, str]]) -> dict[str, Appraiser]:
     """Of each person, in order of their first label; `said`: who, the true verdict, theirs."""
-    labels: dict[str, list[Appraisal]] = {}
+    labels: dict[str, list[tuple[Verdict, Verdict]]] = {}
     for who, truth, verdict in said:
-        labels.setdefault(who, []).append(Appraisal(Verdict(truth), Verdict(verdict)))
+        labels.setdefault(who, []).append((Verdict(truth), Verdict(verdict)))
     return {who: appraiser(theirs) for who, theirs in labels.items()}

@@ -75,6 +75,11 @@ class Side:
     plus: int
     minus: int
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether the labels show that the candidate is worse."""
+        return self.sure and self.log10_e >= self.limit
+
 
 @dataclass(frozen=True)
 class SliceReading:
@@ -93,6 +98,11 @@ class SliceReading:
     @property
     def parts(self) -> int:
         return sum(self.table.values())
+
+    @property
+    def missing(self) -> int:
+        """Disagreements without a label, of both kinds."""
+        return sum(self.unlabelled.values())
 
     @property
     def defects(self) -> int:

@@ -9,21 +9,14 @@ A rollout that would have gone on longer than it did is followed to the end of i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from edge_daemon.core.events import Decision
 from edge_daemon.core.rollout.evidence import read_evidence
+from edge_daemon.core.rollout.margins import leads_to_full, stage_margin
 from edge_daemon.core.rollout.reading import read
-from edge_daemon.core.rollout.rule import (
-    Advance,
-    Hold,
-    Situation,
-    Stop,
-    decide,
-    leads_to_full,
-    stage_margin,
-)
+from edge_daemon.core.rollout.rule import Situation, decide
 from edge_daemon.core.rollout.values import Mode, Plan
 
 
@@ -49,9 +42,8 @@ class RuleSnapshot:
 def read_look(values: Mapping[str, Any]) -> RuleSnapshot:
     """The look that was written; raises ValueError if it is none."""
     try:
-        plain = dict(values["situation"])
-        for words in ("guards", "doubts"):
-            plain[words] = tuple(plain[words])
+        known = {each.name for each in fields(Situation)}  # earlier versions wrote more
+        plain = {name: value for name, value in values["situation"].items() if name in known}
         situation = Situation(**plain)
         return RuleSnapshot(
             values["utc"], situation, values["evidence"], Decision(values["decision"])
@@ -131,20 +123,19 @@ def replay(plan: Plan, looks: Iterable[RuleSnapshot]) -> Iterator[Replayed]:
         evidence = read_evidence(look.evidence)
         reading = read(evidence, plan, stage_margin(plan, walk.stage))
         found = decide(plan, situation, reading)
-        decision = _word(found)
-        recorded = look.situation
-        yield Replayed(look.utc, walk.stage, decision, found.why, look.decision, recorded.stage)
-        if isinstance(found, Stop):
+        recorded, said = look.situation, found.decision
+        yield Replayed(look.utc, walk.stage, said, found.why, look.decision, recorded.stage)
+        if said is Decision.STOP:
             return
-        if isinstance(found, Advance):
-            if found.to is None:
+        if said is Decision.ADVANCE:
+            if walk.stage + 1 == len(plan.stages):
                 return
             if look.decision is Decision.ADVANCE and recorded.stage == walk.stage:
                 walk.follows = True
             else:
                 parts, minutes = walk.parts + recorded.parts, walk.minutes + recorded.minutes
-                walk.enter(found.to, parts, minutes)
-                if plan.stages[found.to].mode is Mode.FULL:
+                walk.enter(walk.stage + 1, parts, minutes)
+                if plan.stages[walk.stage].mode is Mode.FULL:
                     return
         before = look
 
@@ -171,11 +162,3 @@ def _situation(walk: _Walk, recorded: Situation) -> Situation:
         parts=walk.parts + recorded.parts - walk.entered_parts,
         minutes=walk.minutes + recorded.minutes - walk.entered_minutes,
     )
-
-
-def _word(found: object) -> Decision:
-    if isinstance(found, Advance):
-        return Decision.ADVANCE
-    if isinstance(found, Stop):
-        return Decision.STOP
-    return Decision.HOLD if isinstance(found, Hold) else Decision.WAIT

@@ -15,10 +15,11 @@ from edge_daemon.core.events import Decision
 from edge_daemon.core.rollout.blocks import Block, Compared, compared
 from edge_daemon.core.rollout.evidence import Table
 from edge_daemon.core.rollout.intervals import Interval, share
+from edge_daemon.core.rollout.margins import margin_of
 from edge_daemon.core.rollout.plan import OVERALL
-from edge_daemon.core.rollout.progress import Progress, labels
+from edge_daemon.core.rollout.progress import Progress
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
-from edge_daemon.core.rollout.rule import slice_margin, stage_margin
+from edge_daemon.core.rollout.rule import power
 from edge_daemon.core.rollout.values import Mode, Outcome
 
 VERSION = 1
@@ -57,7 +58,6 @@ def made(
     said = progress.said
     if not ending.how:
         said = progress.decide(reading, now_utc, held=False)
-    have, missing = labels(reading)
     whole = progress.evidence.slices[OVERALL].whole()
     return {
         "report": VERSION,
@@ -65,8 +65,8 @@ def made(
         "recommendation": _recommendation(progress, reading, ending, said.decision, said.why),
         "would_change": _would_change(progress, reading, ending, said.missing),
         "table": _table(reading.overall),
-        "slices": [_slice(one, _margin(progress, one.name), progress) for one in reading.slices],
-        "labels": {"have": have, "missing": missing},
+        "slices": [_slice(one, progress) for one in reading.slices],
+        "labels": {"have": reading.overall.labels, "missing": reading.overall.missing},
         "verified": {arm: _verified(whole, kind) for arm, kind in _OWN.items()},
         "compare": _compare(rollout, progress),
         "cost_per_1000_parts": _cost(whole, reading.overall.parts, costs),
@@ -110,9 +110,9 @@ def _would_change(
     progress: Progress, reading: Reading, ending: Ending, missing: tuple[str, ...]
 ) -> list[str]:
     """What would have to be known for another recommendation."""
-    unlabelled = sum(reading.overall.unlabelled.values())
-    wanted = f"true verdicts of parts on which the models disagree: {unlabelled} have none"
-    disagreed = [wanted] if unlabelled else []
+    missing_labels = reading.overall.missing
+    wanted = f"true verdicts of parts on which the models disagree: {missing_labels} have none"
+    disagreed = [wanted] if missing_labels else []
     if ending.how:
         return [*disagreed, "the rollout is over: labels that come now do not change how it ended"]
     found = [*missing, *disagreed]
@@ -126,7 +126,7 @@ def _would_change(
 
 def _distance(one: SliceReading, side: Side, what: str) -> str:
     name = "all parts" if one.name == OVERALL else one.name
-    now, limit = f"10^{side.log10_e:.1f}", f"10^{side.limit:.1f}"
+    now, limit = power(side.log10_e), power(side.limit)
     if side.log10_e >= side.limit:
         return f"{name}: labels that lower the evidence for more {what} from {now} to below {limit}"
     return f"{name}: labels that raise the evidence for more {what} from {now} to {limit} stop it"
@@ -149,14 +149,8 @@ def _table(one: SliceReading) -> dict[str, Any]:
     }
 
 
-def _margin(progress: Progress, name: str) -> float:
-    rules = [rule for rule in progress.plan.slices if rule.name == name]
-    if rules:
-        return slice_margin(progress.plan, progress.stage, rules[0])
-    return stage_margin(progress.plan, progress.stage)
-
-
-def _slice(one: SliceReading, margin: float, progress: Progress) -> dict[str, Any]:
+def _slice(one: SliceReading, progress: Progress) -> dict[str, Any]:
+    margin = margin_of(progress.plan, progress.stage, one.name)
     coverage = share(one.parts, one.parts + one.lost)
     return {
         "name": one.name,

@@ -1,8 +1,8 @@
-"""What a rollout does next: one decision from the plan, the evidence and the guards.
+"""What a rollout does next: one decision from the plan and the evidence.
 
 In this order, so that nothing that asks or waits delays a stop:
 
-    stop     a hard guard is broken, or the labels show that the candidate is worse
+    stop     the labels show that the candidate is worse
     hold     a doubt that labels or people must resolve, or a person holds the rollout
     advance  the stage has all that it needs
     hold     the time is up (or stop, where the plan says so)
@@ -15,26 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
-from typing import Union
 
+from edge_daemon.core.events import Decision
+from edge_daemon.core.rollout.margins import leads_to_full, margin_of, stage_margin
 from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.reading import Reading, Side, SliceReading
-from edge_daemon.core.rollout.values import Mode, Outcome, Plan, SliceRule, Truth
+from edge_daemon.core.rollout.values import Mode, Outcome, Plan, Truth
 
 MIN_COVERAGE = 0.8
 """Of the parts that both models were to judge, in all parts and in each critical slice."""
 ENOUGH_DRAWN = 200
 """Parts that both were to judge, before a low coverage is a doubt and not an accident."""
-
-
-class Cause(str, Enum):
-    """Why a rollout stops."""
-
-    GUARD = "guard"
-    MISSED = "missed"
-    FALSE_REJECTS = "false_rejects"
-    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -43,8 +34,7 @@ class Situation:
 
     `stage`: index in the plan. `parts`, `minutes` (of a running line), `compared` (pairs of
     blocks): since the stage began. `discarded`: blocks that came to nothing, and why. `hours`:
-    since the rollout began. `guards`: one sentence for each hard guard that is broken. `doubts`:
-    one for each alarm that asks and does not act. `held`: a person holds the rollout.
+    since the rollout began. `held`: a person holds the rollout.
     """
 
     stage: int
@@ -53,207 +43,133 @@ class Situation:
     compared: int = 0
     discarded: str = ""
     hours: float = 0.0
-    guards: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
     held: bool = False
 
 
 @dataclass(frozen=True)
-class Advance:
-    """The next stage begins; `to` is its index, or None after the last one."""
+class RuleResult:
+    """What comes next, and why. `missing`: what the stage needs, where it goes on."""
 
+    decision: Decision
     why: str
-    to: int | None
+    missing: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Stop:
-    """The candidate judges nothing any more."""
-
-    why: str
-    cause: Cause
-
-
-@dataclass(frozen=True)
-class Hold:
-    """The share stays as it is until somebody looks. `asks`: labels would resolve it."""
-
-    why: str
-    asks: bool = False
-
-
-@dataclass(frozen=True)
-class Wait:
-    """The stage goes on; `missing` says what it needs."""
-
-    why: str
-    missing: tuple[str, ...]
-
-
-Decision = Union[Advance, Stop, Hold, Wait]
-
-
-def decide(plan: Plan, situation: Situation, reading: Reading) -> Decision:
+def decide(plan: Plan, situation: Situation, reading: Reading) -> RuleResult:
     """What the rollout does next. `reading`: of this plan at `stage_margin` of this stage."""
-    stop = _stop(plan, situation, reading)
-    if stop is not None:
-        return stop
+    worse = _worse(plan, reading)
+    if worse is not None:
+        return RuleResult(Decision.STOP, worse)
     if plan.stages[situation.stage].mode is Mode.FULL:
-        return Wait("The candidate is the active model now.", ())
+        return RuleResult(Decision.WAIT, "The candidate is the active model now.")
     doubt = next(_doubts(plan, situation, reading), None)
     missing = tuple(_missing(plan, situation, reading))
     if doubt is None and not missing:
-        return _advance(plan, situation, reading)
+        return RuleResult(Decision.ADVANCE, _enough(plan, situation, reading))
     if situation.hours >= plan.at_most_h:
-        return _inconclusive(plan, reading, doubt, missing)
-    return doubt or Wait(_sentence(missing), missing)
-
-
-def _inconclusive(
-    plan: Plan, reading: Reading, doubt: Hold | None, missing: tuple[str, ...]
-) -> Decision:
-    reason = _sentence(missing) if doubt is None else doubt.why
-    why = f"After {plan.at_most_h:g} h the rollout has no result. {reason}"
-    if plan.on_inconclusive == "stop":
-        return Stop(why, Cause.INCONCLUSIVE)
-    return Hold(why, asks=sum(reading.overall.unlabelled.values()) > 0)
-
-
-def stage_margin(plan: Plan, stage: int) -> float:
-    """Recall that may be lost at most for this stage to end, as a share.
-
-    The last stage that gathers pairs before the candidate becomes active has the plan's own
-    margin; the stage may ask for less, and not for more.
-    """
-    margin = plan.stages[stage].until.margin
-    if margin is None:
-        return plan.margin
-    return min(margin, plan.margin) if leads_to_full(plan, stage) else margin
-
-
-def slice_margin(plan: Plan, stage: int, rule: SliceRule) -> float:
-    """The same for one slice: its own margin where it has one; an early stage may allow more."""
-    margin = stage_margin(plan, stage)
-    if rule.margin is None:
-        return margin
-    return rule.margin if leads_to_full(plan, stage) else max(margin, rule.margin)
-
-
-def leads_to_full(plan: Plan, stage: int) -> bool:
-    """Whether the candidate is active after this stage, but for comparing."""
-    for later in plan.stages[stage + 1 :]:
-        if later.mode is not Mode.COMPARE:
-            return later.mode is Mode.FULL
-    return False
+        why = f"After {plan.at_most_h:g} h the rollout has no result. {doubt or _sentence(missing)}"
+        stops = plan.on_inconclusive == "stop"
+        return RuleResult(Decision.STOP if stops else Decision.HOLD, why)
+    if doubt is not None:
+        return RuleResult(Decision.HOLD, doubt)
+    return RuleResult(Decision.WAIT, _sentence(missing), missing)
 
 
 # --------------------------------------------------------------------------- stop
 
 
-def _stop(plan: Plan, situation: Situation, reading: Reading) -> Stop | None:
-    if situation.guards:
-        return Stop(" ".join(situation.guards), Cause.GUARD)
+def _worse(plan: Plan, reading: Reading) -> str | None:
+    """In what the candidate is worse by the labels, if it is."""
     if not {Truth.VERIFIED, Truth.AUDIT} & set(plan.truth):
         return None
     for one in reading.slices:
-        for side, cause in ((one.missed, Cause.MISSED), (one.false_rejects, Cause.FALSE_REJECTS)):
-            if side.sure and side.log10_e >= side.limit:
-                return Stop(_worse(one, side, cause), cause)
+        if one.missed.is_proven:
+            side = one.missed
+            return (
+                f"The candidate misses {side.plus} bad parts that the incumbent rejects, and "
+                f"rejects {side.minus} that the incumbent misses{where(one.name)} {evidence(side)}."
+            )
+        if one.false_rejects.is_proven:
+            side = one.false_rejects
+            return (
+                f"The candidate rejects {side.plus} good parts that the incumbent passes, and "
+                f"passes {side.minus} that the incumbent rejects{where(one.name)} {evidence(side)}."
+            )
     return None
-
-
-def _worse(one: SliceReading, side: Side, cause: Cause) -> str:
-    if cause is Cause.MISSED:
-        what = f"{side.plus} bad parts that the incumbent rejects, and rejects {side.minus}"
-        return (
-            f"The candidate misses {what} that the incumbent misses{where(one.name)}"
-            f" (evidence {power(side.log10_e)}, limit {power(side.limit)})."
-        )
-    return (
-        f"The candidate rejects {side.plus} good parts that the incumbent passes, and passes "
-        f"{side.minus} that the incumbent rejects{where(one.name)}"
-        f" (evidence {power(side.log10_e)}, limit {power(side.limit)})."
-    )
 
 
 # --------------------------------------------------------------------------- hold
 
 
-def _doubts(plan: Plan, situation: Situation, reading: Reading) -> Iterator[Hold]:
+def _doubts(plan: Plan, situation: Situation, reading: Reading) -> Iterator[str]:
     if reading.misassigned:
-        yield Hold(
+        yield (
             f"{reading.misassigned} parts were judged by another arm than their draw says. "
             "Look at 'edge-daemon rollouts audit'."
         )
     if reading.log10_share >= reading.share_limit:
-        yield Hold(
+        yield (
             "The candidate's share of the parts is not the share of the plan "
             f"(evidence {power(reading.log10_share)}): parts are missing in one arm. "
             "No figure is to be trusted until it is known why."
         )
-    for doubt in situation.doubts:
-        yield Hold(doubt)
     for one in reading.slices:
         yield from _asking(one)
     critical = {OVERALL, *(rule.name for rule in plan.slices if rule.critical)}
     for one in reading.slices:
         yield from _too_slow(one) if one.name in critical else ()
     if situation.held:
-        yield Hold("A person holds the rollout.")
+        yield "A person holds the rollout."
 
 
-def _too_slow(one: SliceReading) -> Iterator[Hold]:
+def _too_slow(one: SliceReading) -> Iterator[str]:
     """It would wait for ever: what was missed stays missed, whatever the governor does."""
     drawn = one.parts + one.lost
     if one.coverage is None or one.coverage >= MIN_COVERAGE or drawn < ENOUGH_DRAWN:
         return
-    yield Hold(
+    yield (
         f"Only {one.coverage:.0%} of the {drawn} drawn parts could be compared{where(one.name)}, "
         f"{MIN_COVERAGE:.0%} are needed: the candidate is too slow for the gaps of this line, and "
         "would never advance. Make it faster, or abort the rollout."
     )
 
 
-def _asking(one: SliceReading) -> Iterator[Hold]:
+def _asking(one: SliceReading) -> Iterator[str]:
     """Evidence that waits for labels: it asks, and condemns nobody."""
     for side, kind, what in (
         (one.missed, Outcome.ONLY_CANDIDATE, "misses more bad parts"),
         (one.false_rejects, Outcome.ONLY_INCUMBENT, "rejects more good parts"),
     ):
         if side.log10_e >= side.limit and not side.sure:
-            yield Hold(
+            yield (
                 f"By the labels the candidate {what}{where(one.name)}, but they are one-sided: "
-                f"{_wanted(one.unlabelled[kind], kind)}.",
-                asks=True,
+                f"{_wanted(one.unlabelled[kind], kind)}."
             )
     for side, kind, what in (
         (one.missed, Outcome.ONLY_INCUMBENT, "rejects less"),
         (one.false_rejects, Outcome.ONLY_CANDIDATE, "rejects more"),
     ):
         if side.log10_reference >= side.limit and one.unlabelled[kind]:
-            yield Hold(
+            yield (
                 f"The candidate {what} than the incumbent{where(one.name)}, and without labels "
-                f"nobody knows which of them is right: {_wanted(one.unlabelled[kind], kind)}.",
-                asks=True,
+                f"nobody knows which of them is right: {_wanted(one.unlabelled[kind], kind)}."
             )
 
 
 # --------------------------------------------------------------------------- advance, wait
 
 
-def _advance(plan: Plan, situation: Situation, reading: Reading) -> Advance:
-    last = situation.stage == len(plan.stages) - 1
-    next_one = None if last else situation.stage + 1
+def _enough(plan: Plan, situation: Situation, reading: Reading) -> str:
+    """What the stage is over by."""
     if plan.stages[situation.stage].mode is Mode.COMPARE:
-        return Advance(f"{situation.compared} pairs of blocks were measured.", next_one)
+        return f"{situation.compared} pairs of blocks were measured."
     bound = reading.overall.missed.bound
     known = f"at most {_points(bound)} of recall are lost"
     if bound < 0.0:
         known = f"at least {_points(-bound)} of recall are gained"
-    return Advance(
+    return (
         f"{situation.parts} parts in {_time(situation.minutes)}: {known}, "
-        f"{_points(stage_margin(plan, situation.stage))} may be lost.",
-        next_one,
+        f"{_points(stage_margin(plan, situation.stage))} may be lost."
     )
 
 
@@ -281,7 +197,7 @@ def _missing(plan: Plan, situation: Situation, reading: Reading) -> Iterator[str
         if one.defects < rule.min_defects:
             yield f"{rule.name}: {one.defects} of {rule.min_defects} bad parts were seen"
         if rule.critical:
-            own = slice_margin(plan, situation.stage, rule)
+            own = margin_of(plan, situation.stage, rule.name)
             yield from _missing_of(one, own, plan.false_reject_margin)
 
 
@@ -338,6 +254,11 @@ def _points(share: float) -> str:
 
 def _time(minutes: float) -> str:
     return f"{minutes:.0f} minutes" if minutes >= 2.0 else f"{60 * minutes:.0f} s"
+
+
+def evidence(side: Side) -> str:
+    """With its limit, in a sentence."""
+    return f"(evidence {power(side.log10_e)}, limit {power(side.limit)})"
 
 
 def power(log10: float) -> str:

@@ -11,20 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from edge_daemon.core.events import Decision
 from edge_daemon.core.rollout.evidence import Evidence
 from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.reading import Reading, SliceReading, read
-from edge_daemon.core.rollout.rule import (
-    Advance,
-    Cause,
-    Decision,
-    Hold,
-    Situation,
-    Stop,
-    Wait,
-    power,
-    where,
-)
+from edge_daemon.core.rollout.rule import RuleResult, Situation, evidence, where
 from edge_daemon.core.rollout.values import Mode, Outcome, Plan, Stage, Truth
 
 _SWAPPED = {
@@ -63,36 +54,35 @@ def told_table(table: Mapping[Outcome, int]) -> dict[Outcome, int]:
     return {_SWAPPED[outcome]: count for outcome, count in table.items()}
 
 
-def decide_back(plan: Plan, situation: Situation, reading: Reading) -> Decision:
+def decide_back(plan: Plan, situation: Situation, reading: Reading) -> RuleResult:
     """Stop: an alarm. Advance: the time is over, and all is well.
 
     `reading`: by `read_back`. An alarm stays until somebody looks, also when the time is over.
     """
     if {Truth.VERIFIED, Truth.AUDIT} & set(plan.truth):
         for one in reading.slices:
-            side = one.missed
-            if side.sure and side.log10_e >= side.limit:
-                return Stop(_alarm(one), Cause.MISSED)
+            if one.missed.is_proven:
+                return RuleResult(Decision.STOP, _alarm(one))
     hours = f"{situation.hours:.1f} of {plan.at_most_h:g} h"
     if situation.hours >= plan.at_most_h:
-        return Advance(f"{plan.at_most_h:g} h are over: {_seen(reading.overall)}.", None)
+        why = f"{plan.at_most_h:g} h are over: {_seen(reading.overall)}."
+        return RuleResult(Decision.ADVANCE, why)
     for one in reading.slices:
         side, lone = one.missed, one.unlabelled[Outcome.ONLY_INCUMBENT]
         if max(side.log10_e, side.log10_reference) >= side.limit and lone:
-            return Hold(
+            return RuleResult(
+                Decision.HOLD,
                 f"The version before rejects parts that the one that judges passes{where(one.name)}"
                 f", and {lone} of them have no label: nobody knows which of both is right.",
-                asks=True,
             )
-    return Wait(f"{hours}: {_seen(reading.overall)}.", ())
+    return RuleResult(Decision.WAIT, f"{hours}: {_seen(reading.overall)}.")
 
 
 def _alarm(one: SliceReading) -> str:
     side = one.missed
     return (
         f"The model that judges misses {side.plus} bad parts that the version before rejects, and "
-        f"rejects {side.minus} that it misses{where(one.name)} (evidence {power(side.log10_e)}, "
-        f"limit {power(side.limit)})."
+        f"rejects {side.minus} that it misses{where(one.name)} {evidence(side)}."
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,33 +140,14 @@ def test_a_part_that_was_to_be_judged_by_both_and_was_not_lowers_the_coverage() 
 # --------------------------------------------------------------------------- arms
 
 
-def test_an_arm_that_is_not_the_one_of_its_draw_is_counted() -> None:
-    evidence = Evidence()
-    right = pair(Outcome.NEITHER, 1, share=0.5)
-    evidence.add(right)
-    assert evidence.misassigned == 0
-    assigned = pair(Outcome.NEITHER, 2, share=0.5).assigned
-    arm = Arm.INCUMBENT if assigned.arm is Arm.CANDIDATE else Arm.CANDIDATE
-    evidence.add(replace(right, assigned=replace(assigned, arm=arm)))
-    assert evidence.misassigned == 1
-
-
-def test_the_parts_of_one_order_share_a_draw_and_count_once() -> None:
-    evidence = Evidence()
-    assigned = pair(Outcome.NEITHER, 1, share=0.5).assigned
-    for part in range(10):
-        evidence.add(replace(pair(Outcome.NEITHER, part), assigned=assigned))
-    ((parts_of_share, _),) = evidence.arms.values()
-    assert parts_of_share == 1
-
-
 def test_the_arms_of_20_000_parts_raise_no_alarm() -> None:
     evidence = Evidence()
     worst = -1.0
     for part in range(20_000):
-        evidence.add(pair(Outcome.NEITHER, part))
+        evidence.count_arms(0.1, 1, pair(Outcome.NEITHER, part).assigned.arm is Arm.CANDIDATE)
         if part % 500 == 0:
             worst = max(worst, reading(evidence).log10_share)
+    assert evidence.arms[0.1][0] == 20_000
     assert worst < 3.0
 
 
@@ -185,7 +165,6 @@ def test_the_arms_of_20_000_parts_raise_no_alarm() -> None:
         {"slices": None},
         {"arms": {"a tenth": [1, 1]}},
         {"arms": {"0x1p-1": [1]}},
-        {"last_draw": 5},
     ],
 )
 def test_evidence_that_is_damaged_is_refused(damage: Any) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edge_daemon.core.parts.values import By, FrameOpinions, PartOutcome, PartRules
 from edge_daemon.core.rollout.draw import assign
-from edge_daemon.core.rollout.pairing import Pairing, Seen
-from edge_daemon.core.rollout.values import Mode, Opinion, SliceRule, Split
+from edge_daemon.core.rollout.pairing import Coverage, Pairing, Seen
+from edge_daemon.core.rollout.values import Arm, Mode, Opinion, SliceRule, Split
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
@@ -46,3 +48,23 @@ def test_the_brightness_of_a_part_is_that_of_its_first_frame_that_was_measured()
     pair = pairing.part(told)
     assert pair is not None
     assert (pair.brightness, pair.slices) == (10.0, ("dark",))
+
+
+def test_an_arm_that_is_not_the_one_of_its_draw_is_counted() -> None:
+    coverage = Coverage()
+    right = assign("r", "boot", 1, 0.5)
+    coverage.assign(right)
+    assert coverage.misassigned == 0
+    other = assign("r", "boot", 2, 0.5)
+    arm = Arm.INCUMBENT if other.arm is Arm.CANDIDATE else Arm.CANDIDATE
+    coverage.assign(replace(other, arm=arm))
+    assert coverage.misassigned == 1
+    assert coverage.arms[0.5][0] == 2
+
+
+def test_the_parts_of_one_order_share_a_draw_and_count_once() -> None:
+    coverage = Coverage()
+    for _ in range(10):
+        coverage.assign(assign("r", "boot", "an order", 0.5))
+    ((draws, _),) = coverage.arms.values()
+    assert draws == 1

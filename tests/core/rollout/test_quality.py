@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from edge_daemon.core.rollout.intervals import share, weighted
-from edge_daemon.core.rollout.quality import Appraisal, Audited, appraiser, precision, recall
+from edge_daemon.core.rollout.quality import Audited, appraiser, precision, recall
 from edge_daemon.core.values import Verdict
 
 OK, NG = Verdict.OK, Verdict.NG
@@ -40,7 +40,7 @@ def test_nothing_seen_is_nothing_known() -> None:
     assert recall(30, 30, 30, []) is None
     assert recall(0, 0, 0, [Audited(0.1, False)]) is None
     nobody = appraiser([])
-    assert (nobody.effectiveness, nobody.miss, nobody.false_alarm, nobody.agreement) == (None,) * 4
+    assert (nobody.effectiveness, nobody.miss, nobody.false_alarm) == (None,) * 3
 
 
 def test_an_audit_that_found_nothing_bounds_what_is_missed() -> None:
@@ -72,14 +72,7 @@ def test_the_interval_of_the_recall_holds_the_truth_19_times_of_20() -> None:
 
 
 def test_people_are_told_what_their_labels_are_worth() -> None:
-    labels = (
-        [Appraisal(NG, NG)] * 47
-        + [Appraisal(NG, OK)] * 3
-        + [Appraisal(OK, OK)] * 95
-        + [Appraisal(OK, NG)] * 5
-    )
-    person = appraiser(labels, [(NG, NG)] * 18 + [(NG, OK)] * 2)
+    person = appraiser([(NG, NG)] * 47 + [(NG, OK)] * 3 + [(OK, OK)] * 95 + [(OK, NG)] * 5)
     assert person.effectiveness == share(142, 150)
     assert person.miss == share(3, 50)
     assert person.false_alarm == share(5, 100)
-    assert person.agreement == share(18, 20)

@@ -52,10 +52,10 @@ def run(
                 outcome = Outcome.ONLY_INCUMBENT
             place = progress.add(pair(outcome, number, *["dark"] * (luck.random() < 0.3)))
             if outcome is Outcome.ONLY_INCUMBENT and luck.random() < 0.7:
-                progress.label(place, Verdict.NG)
+                progress.evidence.label(place, Verdict.NG)
         progress.running_s += 10.0
         said = progress.decide(progress.reading(), turn * 10.0, held=luck.random() < 0.05)
-        looks.append(progress.look_back(turn * 10.0))
+        looks.append(progress.snapshot(turn * 10.0))
         advances = said.decision is Decision.ADVANCE or turn == by_hand
         if said.decision is Decision.STOP:
             break
@@ -124,6 +124,14 @@ def test_a_narrower_margin_advances_later_or_not_at_all() -> None:
 def test_what_is_no_look_is_refused(broken: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="no look"):
         read_look(broken)
+
+
+def test_a_look_of_an_earlier_version_is_read() -> None:
+    """It had fields that nobody filled."""
+    look = run(3, lost=0.0, most=3)[0]
+    plain = look.as_mapping()
+    before = {**plain["situation"], "guards": [], "doubts": []}
+    assert read_look({**plain, "situation": before}) == look
 
 
 def test_evidence_of_another_rule_is_refused() -> None:

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_daemon.core.events import Decision
 from edge_daemon.core.rollout.evidence import Evidence
 from edge_daemon.core.rollout.plan import as_mapping, read_plan, recorded_plan
 from edge_daemon.core.rollout.reading import read
-from edge_daemon.core.rollout.rule import Advance, Hold, Situation, Stop, Wait
+from edge_daemon.core.rollout.rule import RuleResult, Situation
 from edge_daemon.core.rollout.shadow_back import (
     back_plan,
     decide_back,
@@ -46,7 +47,7 @@ def evidence(*found: tuple[Outcome, int, Verdict | None], slices: tuple[str, ...
     return made
 
 
-def decide(made: Evidence, hours: float = 1.0) -> Advance | Stop | Hold | Wait:
+def decide(made: Evidence, hours: float = 1.0) -> RuleResult:
     return decide_back(PLAN, Situation(0, hours=hours), read_back(made, PLAN))
 
 
@@ -69,36 +70,34 @@ def test_verified_misses_of_the_model_that_judges_raise_the_alarm() -> None:
     """As soon as the same labels would have stopped it in its rollout."""
     made = evidence((LONE, 40, Verdict.NG), (Outcome.BOTH, 100, None))
     found = decide(made)
-    assert isinstance(found, Stop)
+    assert found.decision is Decision.STOP
     assert "misses 40 bad parts that the version before rejects" in found.why
-    assert isinstance(decide(made, hours=25.0), Stop), "it stays when the time is over"
+    assert decide(made, hours=25.0).decision is Decision.STOP, "it stays when the time is over"
 
 
 def test_what_it_rejects_better_is_no_alarm() -> None:
     """It was made active because it finds more."""
     made = evidence((Outcome.ONLY_INCUMBENT, 200, Verdict.NG), (LONE, 3, Verdict.OK))
-    assert isinstance(decide(made), Wait)
+    assert decide(made).decision is Decision.WAIT
 
 
 def test_without_labels_it_asks_and_never_acts() -> None:
     found = decide(evidence((LONE, 200, None)))
-    assert isinstance(found, Hold)
-    assert found.asks
+    assert found.decision is Decision.HOLD
     assert "200 of them have no label" in found.why
 
 
 def test_the_time_ends_it_with_what_was_seen() -> None:
     made = evidence((Outcome.NEITHER, 900, None), (LONE, 2, Verdict.OK))
     found = decide(made, hours=24.0)
-    assert isinstance(found, Advance)
-    assert found.to is None
+    assert found.decision is Decision.ADVANCE
     assert "902 parts were seen by both; 2 were rejected by the version before alone" in found.why
     assert "1.0 of 24 h" in decide(made).why
 
 
 def test_a_loss_in_one_slice_names_it() -> None:
     found = decide(evidence((LONE, 40, Verdict.NG), slices=("dark",)))
-    assert isinstance(found, Stop)
+    assert found.decision is Decision.STOP
 
 
 parts = st.lists(
@@ -139,3 +138,9 @@ def test_the_journal_has_its_plan_and_nobody_can_ask_for_it() -> None:
     assert recorded_plan(as_mapping(read_plan({}))) == read_plan({})
     with pytest.raises(PlanError):
         read_plan(written)
+
+
+@pytest.mark.parametrize("stages", [[], [7], "shadow"])
+def test_a_plan_on_record_that_is_damaged_is_refused(stages: object) -> None:
+    with pytest.raises(PlanError):
+        recorded_plan({**as_mapping(PLAN), "stages": stages})
