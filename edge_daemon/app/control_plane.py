@@ -117,6 +117,7 @@ class ControlPlane:
         )
         self._watch = StoreWatch(resources.store, self._store_changed)
         self.hear: Callable[[Incoming], None] = Incoming.done_with
+        self.joined: Callable[[], None] = lambda: None
 
     # ------------------------------------------------------------------ building
 
@@ -385,6 +386,7 @@ class ControlPlane:
 
     def _online(self) -> None:
         self.reporter.online()
+        self.joined()
         self._outbox.wake()
 
 

@@ -109,9 +109,14 @@ class CourierProcess:
         self._say(wire.RefreshNow())
 
     def _say(self, message: wire.ToCourier) -> None:
-        with self._lock, suppress(OSError):  # it is told when it is there again
-            if self._end is not None:
-                wire.send(self._end, message)
+        """Never waits. A courier that reads no more is ended; the next one is told all of it."""
+        with self._lock, suppress(OSError):  # gone: it is told when it is there again
+            if self._end is None or self._process is None:
+                return
+            try:
+                wire.send(self._end, message, waits=False)
+            except BlockingIOError:
+                self._process.kill()
 
     # ------------------------------------------------------------------ the thread
 
@@ -144,7 +149,8 @@ class CourierProcess:
                 with self._lock:
                     self._end, self._process = None, None
                     done = self._progress
-                    self._before = (done.origin, done.peers)
+                    if done.sha256 == self._want.sha256:  # else it had not begun with it
+                        self._before = (done.origin, done.peers)
                 process.kill()
                 process.wait()
 
@@ -162,6 +168,8 @@ class CourierProcess:
             for message in (self._setup, self._site, self._rest, self._want):
                 wire.send(ours, message)
             self._end, self._process = ours, process
+            if self._stopping.is_set():  # `stop` found no process
+                process.kill()
         return process
 
     def _heard(self, progress: wire.Progress) -> None:

@@ -77,7 +77,6 @@ class Swarm:
         self._lock = threading.Lock()
         self._handle: lt.torrent_handle | None = None
         self._torrent: Torrent | None = None
-        self._faults: list[str] = []
         self.port = self._listening()
 
     def _limit_local_peers(self) -> None:

@@ -180,9 +180,10 @@ _decode_order = msgspec.msgpack.Decoder(ToCourier).decode
 _decode_word = msgspec.msgpack.Decoder(ToDaemon).decode
 
 
-def send(end: socket.socket, message: Any) -> None:
-    """Raises OSError where the other end is gone."""
-    end.send(_encode(message))
+def send(end: socket.socket, message: Any, *, waits: bool = True) -> None:
+    """Raises OSError where the other end is gone, and BlockingIOError where there is no room for
+    the message and nobody `waits` for it."""
+    end.send(_encode(message), 0 if waits else socket.MSG_DONTWAIT)
 
 
 def receive_order(end: socket.socket) -> ToCourier | None:
