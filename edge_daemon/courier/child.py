@@ -26,6 +26,8 @@ _log = structlog.get_logger(__name__)
 FIRST_S, LONGEST_S = 1.0, 60.0
 STEADY_S = 60.0
 """A courier that lived so long is started again at once."""
+UNREAD_S = 30.0
+"""A courier that has left no room for a message for so long is ended."""
 _GIVEN = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
 """Of the daemon's environment; anything else may be a secret."""
 
@@ -51,6 +53,7 @@ class CourierProcess:
         self._rest = wire.PauseTransfers(False)
         self._progress = wire.Progress()
         self._before = (0, 0)
+        self._unread_since: float | None = None
         self._stopping = threading.Event()
         self._boundary = ErrorBoundary(_log, "courier_broken", is_rare=True)
         self.starts = 0
@@ -88,9 +91,9 @@ class CourierProcess:
         self._say(want)
 
     def know(self, neighbours: list[Neighbour]) -> None:
-        """These are the stations of the site."""
+        """These are the stations of the site; said each second, whether it is news or not."""
         site = wire.Neighbours.of(neighbours)
-        if site != self._site:
+        if site != self._site or self._unread_since is not None:
             self._site = site
             self._say(site)
 
@@ -109,14 +112,22 @@ class CourierProcess:
         self._say(wire.RefreshNow())
 
     def _say(self, message: wire.ToCourier) -> None:
-        """Never waits. A courier that reads no more is ended; the next one is told all of it."""
+        """Never waits: where there is no room, all is said again with the next message. A courier
+        that reads nothing for long is ended.
+        """
         with self._lock, suppress(OSError):  # gone: it is told when it is there again
             if self._end is None or self._process is None:
                 return
+            is_behind = self._unread_since is not None
             try:
-                wire.send(self._end, message, waits=False)
+                for each in (self._site, self._rest, self._want) if is_behind else (message,):
+                    wire.send(self._end, each, waits=False)
+                self._unread_since = None
             except BlockingIOError:
-                self._process.kill()
+                now = time.monotonic()
+                self._unread_since = self._unread_since or now
+                if now - self._unread_since > UNREAD_S:
+                    self._process.kill()
 
     # ------------------------------------------------------------------ the thread
 
@@ -167,7 +178,7 @@ class CourierProcess:
             )
             for message in (self._setup, self._site, self._rest, self._want):
                 wire.send(ours, message)
-            self._end, self._process = ours, process
+            self._end, self._process, self._unread_since = ours, process, None
             if self._stopping.is_set():  # `stop` found no process
                 process.kill()
         return process

@@ -35,6 +35,17 @@ wire.send(end, wire.Progress(phase="have"))
 while wire.receive_order(end) is not None:
     pass
 """
+LATE = """
+while not lives.with_suffix(".go").exists():
+    time.sleep(0.01)
+port, phase = 0, "idle"
+while (order := wire.receive_order(end)) is not None:
+    if isinstance(order, wire.Neighbours) and order.places:
+        port = order.places[0].port
+    elif isinstance(order, wire.Want):
+        phase = "fetching"
+    wire.send(end, wire.Progress(phase=phase, port=port))
+"""
 SHORT_LIVED = """
 if life == 2:
     wire.send(end, wire.Progress())
@@ -46,6 +57,7 @@ if life < 3:
 time.sleep(600)
 """
 PATIENCE_S = 60.0
+MANY = 2000
 
 
 @contextmanager
@@ -77,23 +89,48 @@ def until(holds: Callable[[], bool]) -> None:
     raise AssertionError("it does not come to that")
 
 
+def places(number: int) -> list[Neighbour]:
+    return [Neighbour("cam2", "10.2.3.14", number)] * 200
+
+
+def tell_much(made: CourierProcess) -> None:
+    """More than there is room for, without waiting."""
+    until(lambda: made.pid is not None)
+
+    def tell() -> None:
+        for number in range(MANY):
+            made.know(places(number + 1))
+
+    telling = threading.Thread(target=tell, daemon=True)
+    telling.start()
+    telling.join(PATIENCE_S)
+    assert not telling.is_alive()
+
+
 def test_one_that_reads_nothing_is_ended_and_holds_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thread that tells it of neighbours has a line to look after."""
+    monkeypatch.setattr(child, "UNREAD_S", 0.0)
     with courier(DEAF, tmp_path, monkeypatch) as made:
-        until(lambda: made.pid is not None)
-
-        def tell() -> None:
-            for number in range(2000):
-                made.know([Neighbour("cam2", "10.2.3.14", 1 + number)] * 200)
-
-        telling = threading.Thread(target=tell, daemon=True)
-        telling.start()
-        telling.join(PATIENCE_S)
-        assert not telling.is_alive()
+        tell_much(made)
         until(lambda: made.progress().phase == "have")
         assert made.starts > 1
+
+
+def test_one_that_reads_late_hears_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with courier(LATE, tmp_path, monkeypatch) as made:
+        tell_much(made)
+        (tmp_path / "lives").with_suffix(".go").touch()
+
+        def hears_the_newest() -> bool:
+            made.know(places(MANY))
+            return made.progress().port == MANY and made.progress().phase == "fetching"
+
+        until(hears_the_newest)
+        assert made.starts == 1
 
 
 def test_bytes_are_counted_over_its_deaths_though_one_came_before_it_had_begun(
