@@ -16,7 +16,7 @@ from contextlib import suppress
 import structlog
 
 from edge_daemon.courier import wire
-from edge_daemon.courier.site import Neighbour
+from edge_daemon.courier.site import MOST, Neighbour
 from edge_daemon.courier.staging import Wanted
 from edge_daemon.host import interpreter
 from edge_daemon.host.error_boundary import ErrorBoundary
@@ -49,7 +49,7 @@ class CourierProcess:
         self._lock = threading.Lock()
         self._end: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._want, self._site = wire.Want(), wire.Neighbours(())
+        self._want, self._site = wire.Want(), wire.Neighbours()
         self._rest = wire.PauseTransfers(False)
         self._progress = wire.Progress()
         self._before = (0, 0)
@@ -83,7 +83,7 @@ class CourierProcess:
 
     def want(self, wanted: Wanted | None) -> None:
         """Bring this one, and give it to neighbours; None: nothing."""
-        want = wire.Want.of(wanted)
+        want = wire.Want(wanted)
         with self._lock:
             if want == self._want:
                 return
@@ -92,7 +92,7 @@ class CourierProcess:
 
     def know(self, neighbours: list[Neighbour]) -> None:
         """These are the stations of the site; said each second, whether it is news or not."""
-        site = wire.Neighbours.of(neighbours)
+        site = wire.Neighbours(tuple(neighbours[:MOST]))
         if site != self._site or self._unread_since is not None:
             self._site = site
             self._say(site)
@@ -158,9 +158,9 @@ class CourierProcess:
                         self._heard(word)
             finally:
                 with self._lock:
-                    self._end, self._process = None, None
+                    self._end, self._process, self._unread_since = None, None, None
                     done = self._progress
-                    if done.sha256 == self._want.sha256:  # else it had not begun with it
+                    if self._is_wanted(done):  # else it had not begun with it
                         self._before = (done.origin, done.peers)
                 process.kill()
                 process.wait()
@@ -178,16 +178,20 @@ class CourierProcess:
             )
             for message in (self._setup, self._site, self._rest, self._want):
                 wire.send(ours, message)
-            self._end, self._process, self._unread_since = ours, process, None
+            self._end, self._process = ours, process
             if self._stopping.is_set():  # `stop` found no process
                 process.kill()
         return process
 
     def _heard(self, progress: wire.Progress) -> None:
         origin, peers = self._before
-        is_ours = progress.sha256 == self._want.sha256 and bool(progress.sha256)
-        if is_ours and (origin or peers):
+        if self._is_wanted(progress) and (origin or peers):
             more = {"origin": origin + progress.origin, "peers": peers + progress.peers}
             progress = wire.changed_progress(progress, more)
         with self._lock:
             self._progress = progress
+
+    def _is_wanted(self, progress: wire.Progress) -> bool:
+        """Whether it is about the bundle that is wanted now."""
+        wanted = self._want.wanted
+        return wanted is not None and progress.sha256 == wanted.sha256
