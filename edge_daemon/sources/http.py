@@ -38,11 +38,6 @@ class Answer:
     content: bytes
 
 
-def _target(url: str) -> str:
-    parts = urlsplit(url)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
 class Http:
     """Reads from one server.
 
@@ -146,8 +141,7 @@ class Http:
         Raises SourceAway where there is none.
         """
         with closing(self._connection(url)) as connection, self._as_away():
-            connection.request(method, _target(url), body, self._headers(url, headers))
-            answer = connection.getresponse()
+            answer = self._asked(connection, url, headers, (method, body))
             told = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, told, answer.read(MOST_JSON_BYTES))
 
@@ -169,6 +163,11 @@ class Http:
                 f"The ca of {self.base} holds no certificate.",
                 hint="Put the authority's PEM there.",
             ) from error
+        except OSError as error:
+            raise SourceAway(
+                f"The ca of {self.base} cannot be read: {error.strerror}.",
+                hint="Let the daemon's user read it.",
+            ) from error
         return HTTPSConnection(host, port, timeout=self._timeout_s, context=context)
 
     def _asked(
@@ -180,17 +179,17 @@ class Http:
     ) -> HTTPResponse:
         with self._as_away():
             method, body = sent
-            connection.request(method, _target(url), body, self._headers(url, headers))
+            parts = urlsplit(url)
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request(method, target, body, self._headers(url, headers))
             return connection.getresponse()
 
     def _headers(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
         made = {"User-Agent": "edge-daemon", **headers}
-        own = urlsplit(self.base)
-        if urlsplit(url)[:2] == own[:2] and "Authorization" not in made:
-            given = self._authorization()
-            return {**made, "Authorization": given} if given else made
-        if urlsplit(url)[:2] != own[:2]:
+        if urlsplit(url)[:2] != urlsplit(self.base)[:2]:
             made.pop("Authorization", None)
+        elif "Authorization" not in made and (given := self._authorization()):
+            made["Authorization"] = given
         return made
 
     def _check(self, answer: HTTPResponse, answers: tuple[int, ...]) -> None:
