@@ -19,7 +19,7 @@ from edge_daemon.errors import BoxError
 from edge_daemon.fleet.publish import Package, Piece, Published, Tell, another
 from edge_daemon.sources.http import Http
 from edge_daemon.sources.oci import PATHS
-from edge_daemon.sources.oci_login import MANIFEST_TYPE, OciLogin
+from edge_daemon.sources.oci_login import EMPTY_TYPE, MANIFEST_TYPE, OciLogin
 from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.source import SourceAway
 
@@ -27,7 +27,6 @@ ARTIFACT_TYPE = "application/vnd.edge-daemon.bundle.v1"
 _OCTETS = "application/octet-stream"
 _EMPTY = b"{}"
 _EMPTY_SHA256 = hashlib.sha256(_EMPTY).hexdigest()
-_EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 CHUNK_BYTES = 4 << 20
 """Sent at once; so much may have to be sent again."""
 TRIES = 5
@@ -226,7 +225,7 @@ def manifest_of(package: Package) -> bytes:
         "mediaType": MANIFEST_TYPE,
         "artifactType": ARTIFACT_TYPE,
         "config": {
-            "mediaType": _EMPTY_TYPE,
+            "mediaType": EMPTY_TYPE,
             "digest": f"sha256:{_EMPTY_SHA256}",
             "size": len(_EMPTY),
         },

@@ -6,12 +6,14 @@ Credentials are read from their file for each request, and go to the source's ow
 from __future__ import annotations
 
 import base64
+import json
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from edge_daemon.errors import BundleError
@@ -27,6 +29,17 @@ _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 def basic(user: str, password: str) -> str:
     """The header for a user and a password."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def json_object(content: bytes, what: str) -> dict[str, Any]:
+    """A server's answer; raises BundleError where it is no JSON object."""
+    try:
+        plain = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{what} is no JSON.", hint="Is this the right address?") from error
+    if not isinstance(plain, dict):
+        raise BundleError(f"{what} is no JSON object.", hint="Is this the right address?")
+    return plain
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,12 @@ from urllib.parse import urljoin, urlsplit
 
 from edge_daemon.errors import BundleError
 from edge_daemon.sources.http import Answer, Http
-from edge_daemon.sources.oci_login import MANIFEST_TYPE, OciLogin
+from edge_daemon.sources.oci_login import DOCKER_TYPE, EMPTY_TYPE, MANIFEST_TYPE, OciLogin
 from edge_daemon.sources.source import SourceAway
 from edge_daemon.sources.write_back import Outcome
 
 ARTIFACT = "application/vnd.edge-daemon.rollout.v1+json"
-_MANIFEST = MANIFEST_TYPE
 _INDEX = "application/vnd.oci.image.index.v1+json"
-_DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
-_EMPTY = "application/vnd.oci.empty.v1+json"
 
 SETTLE_S = 1.0
 """After this the list is read back: a station that read it before has written it by then."""
@@ -62,12 +59,12 @@ class OciReferrers:
             "edge-daemon.model": outcome.model,
             "edge-daemon.outcome": outcome.word,
         }
-        kind = subject.headers.get("content-type", _MANIFEST)
+        kind = subject.headers.get("content-type", MANIFEST_TYPE)
         manifest = {
             "schemaVersion": 2,
-            "mediaType": _MANIFEST,
+            "mediaType": MANIFEST_TYPE,
             "artifactType": ARTIFACT,
-            "config": self._blob(repository, b"{}", _EMPTY),
+            "config": self._blob(repository, b"{}", EMPTY_TYPE),
             "layers": [
                 self._blob(repository, report(), ARTIFACT)
                 | {"annotations": {"org.opencontainers.image.title": "rollout.json"}}
@@ -76,7 +73,7 @@ class OciReferrers:
             "annotations": notes,
         }
         body = json.dumps(manifest).encode()
-        answer = self._put(repository, _digest(body), body, _MANIFEST)
+        answer = self._put(repository, _digest(body), body, MANIFEST_TYPE)
         if "oci-subject" not in answer.headers:
             self._list(repository, digest, body, notes)
 
@@ -88,7 +85,7 @@ class OciReferrers:
         """
         tag = digest.replace(":", "-")
         line = {
-            "mediaType": _MANIFEST,
+            "mediaType": MANIFEST_TYPE,
             "digest": _digest(body),
             "size": len(body),
             "artifactType": ARTIFACT,
@@ -108,7 +105,7 @@ class OciReferrers:
         )
 
     def _get(self, repository: str, reference: str) -> Answer:
-        headers = {"Accept": ", ".join((_MANIFEST, _DOCKER, _INDEX))}
+        headers = {"Accept": ", ".join((MANIFEST_TYPE, DOCKER_TYPE, _INDEX))}
         path = f"manifests/{reference}"
         return self._checked(self._send("GET", repository, path, None, headers), 404)
 
