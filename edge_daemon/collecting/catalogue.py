@@ -45,8 +45,16 @@ class Catalogue:
 
     def __iter__(self) -> Iterator[Collected]:
         """Every whole picture, the oldest first."""
-        found = map(_collected, sorted(self._folder.glob("*/*.json")))
-        yield from (each for each in found if each is not None)
+        return self.without("")
+
+    def without(self, mark: str) -> Iterator[Collected]:
+        """Those beside which no file with this suffix lies; the others are not read."""
+        for path in sorted(self._folder.glob("*/*.json")):
+            if mark and path.with_suffix(mark).exists():
+                continue
+            picture = _collected(path)
+            if picture is not None:
+                yield picture
 
     def find(self, name: str) -> Collected | None:
         """One picture by its name, whatever folder or suffix stands round it."""
