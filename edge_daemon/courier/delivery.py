@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # its library is an extra
 
 TICK_S = 0.2
 MEET_S = 2.0
-_FIRST_AGAIN_S, _LONGEST_AGAIN_S = 2.0, 60.0
+FIRST_AGAIN_S, LONGEST_AGAIN_S = 2.0, 60.0
 _AHEAD = 32
 """Pieces that the elected station asks for at once: 8 MiB."""
 _ALONE_SHARE, _ALONE_PIECES = 0.05, 2
@@ -135,7 +135,7 @@ class Delivery:
             if is_refused:
                 return
             failures += 1
-            self._cancelled.wait(min(_LONGEST_AGAIN_S, _FIRST_AGAIN_S * 2 ** (failures - 1)))
+            self._cancelled.wait(min(LONGEST_AGAIN_S, FIRST_AGAIN_S * 2 ** (failures - 1)))
 
     # ------------------------------------------------------------------ fetching
 
