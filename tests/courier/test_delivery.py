@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,13 +72,14 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
             has_it.set()
 
     store, swarm = Store(tmp_path / "store"), SpoilingSwarm(link)
-    with WebShelf(tmp_path / "origin").serving() as shelf, closing(swarm):
+    with WebShelf(tmp_path / "origin").serving() as shelf:
         origin = WebOrigin(Http(shelf.url), wanted.ref)
         tools = DeliveryTools(
             Site("cam1"), store, Trust(), [origin], [], swarm, normal(ca.read_bytes()), 400.0,
             0.0, patience_s, lambda: False, tell,
         )  # fmt: skip
         yield Bench(swarm, torrent, wanted, tools, has_it)
+        swarm.leave()
 
 
 @contextmanager
