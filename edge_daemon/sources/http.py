@@ -109,22 +109,6 @@ class Http:
         with self.get(url, {**wanted, "Range": "bytes=0-"}) as answer:  # it is shorter now
             yield self._stream(answer, 0)
 
-    @contextmanager
-    def send(
-        self,
-        method: str,
-        url: str,
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-        answers: tuple[int, ...] = (),
-    ) -> Iterator[HTTPResponse]:
-        """Send something there; raises as `get`, and follows no redirect."""
-        with closing(self._connection(url)) as connection:
-            given = {"Content-Length": str(len(body)), **(headers or {})}
-            answer = self._asked(connection, url, given, (method, body))
-            self._check(answer, (201, 202, 204, *answers))
-            yield answer
-
     def text(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
         """A small document whole; raises as `get`, and BundleError where it is too large."""
         with self.get(url, headers) as answer, self._as_away():

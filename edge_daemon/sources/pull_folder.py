@@ -67,7 +67,7 @@ class Staging:
         """A small file, at once."""
         target = self.folder / path
         target.unlink(missing_ok=True)
-        with self.part(path) as file:
+        with Part(self, path) as file:
             file.write(content)
 
     def note(self, path: str, size: int) -> None:
@@ -95,16 +95,12 @@ class Staging:
         shutil.rmtree(self.folder, ignore_errors=True)
         self._notes.unlink(missing_ok=True)
 
-    def part(self, path: str) -> Part:
-        """A file to go on with, after what is there of it."""
-        return Part(self, path)
-
     def reserve(self, path: str, size: int, others: int) -> None:
         """Take the room of a file now, and see that `others` bytes more are free.
 
         Raises BoxError where they are not.
         """
-        with self.part(path) as file:
+        with Part(self, path) as file:
             missing = max(0, size - os.fstat(file.fileno()).st_blocks * 512)
             if free_bytes(self.folder) < missing + others + SPARE_BYTES:
                 raise BoxError(
