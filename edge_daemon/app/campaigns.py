@@ -45,6 +45,7 @@ class Campaigns:
                 lambda topic, body: control.session.publish(topic, body, qos=1, retain=True),
                 self._looked,
             )
+            control.joined = self._courier.online
             trust, folder = settings.fleet.trust, settings.state_folder
             if trust.root is not None and self._courier.refreshing is not None:
                 refreshing = self._courier.refreshing

@@ -111,6 +111,7 @@ class ControlPlane:
         )
         self._watch = StoreWatch(resources.store, self._store_changed)
         self.hear: Callable[[Incoming], None] = lambda incoming: incoming.done()
+        self.joined: Callable[[], None] = lambda: None
 
     # ------------------------------------------------------------------ building
 
@@ -377,6 +378,7 @@ class ControlPlane:
 
     def _online(self) -> None:
         self.reporter.online()
+        self.joined()
         self.outbox.wake()
 
 

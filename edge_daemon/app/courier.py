@@ -99,6 +99,11 @@ class CourierWatch:
         self._news.put((incoming.topic, incoming.payload))
         incoming.done()
 
+    def online(self) -> None:
+        """A broker accepted our connection: it may have forgotten this station's word."""
+        if self._said is not None:
+            self._said = (float("-inf"), self._said[1])
+
     def hear(self, status: Status) -> None:
         """The next second: pass on what neighbours said, rest where the line needs it, speak."""
         if self._process is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
@@ -72,8 +72,18 @@ def watch(
                 return "" if refused == NOBODY else refused
 
             evaluator = Evaluator(names, signers, name, say, why_not)
+            refused: Mapping[str, str] = {}
+
+            def looked() -> None:
+                nonlocal refused
+                manager.watchdog()
+                for topic, why in evaluator.refused.items():
+                    if refused.get(topic) != why:
+                        tell(f"{topic} is not followed: {why.rstrip('.')}.")
+                refused = evaluator.refused
+
             manager.ready(f"Watches {number_of(len(names), 'station')}.")
-            watch_reports(client, fleet.roots, evaluator, tell_news, ended, manager.watchdog)
+            watch_reports(client, fleet.roots, evaluator, tell_news, ended, looked)
         manager.stopping()
     finally:
         signal.signal(signal.SIGTERM, before)

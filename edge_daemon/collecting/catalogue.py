@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.collecting.files import STATUS, TRUTH, take_away
-from edge_daemon.collecting.record import NAME, Record, read, read_box
+from edge_daemon.collecting.files import STATUS, TRUTH, take_away, whole_record
+from edge_daemon.collecting.record import Record, day_of, read_box
 from edge_daemon.core.collecting.estimate import Sampled
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Verdict
@@ -45,28 +45,21 @@ class Catalogue:
 
     def __iter__(self) -> Iterator[Collected]:
         """Every whole picture, the oldest first."""
+        return self.without("")
+
+    def without(self, mark: str) -> Iterator[Collected]:
+        """Those beside which no file with this suffix lies; the others are not read."""
         for path in sorted(self._folder.glob("*/*.json")):
-            name = path.name.removesuffix(".json")
-            if NAME.fullmatch(name) is None:
+            if mark and path.with_suffix(mark).exists():
                 continue
-            with suppress(OSError, ValueError):
-                record = read(path.read_bytes(), name)
-                picture = path.with_suffix(record.suffix)
-                if picture.exists():
-                    yield Collected(picture, record, _truth(picture))
+            picture = _collected(path)
+            if picture is not None:
+                yield picture
 
     def find(self, name: str) -> Collected | None:
         """One picture by its name, whatever folder or suffix stands round it."""
         stem = Path(name).name.partition(".")[0]
-        if NAME.fullmatch(stem) is None:
-            return None
-        path = self._folder / f"{stem[:4]}-{stem[4:6]}-{stem[6:8]}" / f"{stem}.json"
-        with suppress(OSError, ValueError):
-            record = read(path.read_bytes(), stem)
-            picture = path.with_suffix(record.suffix)
-            if picture.exists():
-                return Collected(picture, record, _truth(picture))
-        return None
+        return _collected(self._folder / day_of(stem) / f"{stem}.json")
 
     def note(self, picture: Collected, truth: Truth) -> bool:
         """What people say of it, instead of what they said before. False where it has gone.
@@ -123,6 +116,14 @@ def sampled(picture: Collected) -> Sampled | None:
     truth = None if picture.truth is None else picture.truth.verdict is Verdict.NG
     is_rejected = told == Verdict.NG.value
     return Sampled(is_rejected, part.probability, truth, picture.record.alike)
+
+
+def _collected(path: Path) -> Collected | None:
+    record = whole_record(path)
+    if record is None:
+        return None
+    picture = path.with_suffix(record.suffix)
+    return Collected(picture, record, _truth(picture))
 
 
 def _truth(picture: Path) -> Truth | None:

@@ -46,7 +46,7 @@ class Exported:
 
 def dataset(pictures: Sequence[Collected], classes: Sequence[str] = ()) -> Dataset:
     """The pictures with their splits; `classes` of the model in its order, others follow."""
-    splits = split([_placed(each.record) for each in pictures])
+    splits = split([placed(each.record) for each in pictures])
     items = [_item(each, name) for each, name in zip(pictures, splits, strict=True)]
     found = {
         each.label
@@ -114,7 +114,8 @@ def _refuse_taken(destination: Path) -> None:
         )
 
 
-def _placed(record: Record) -> Placed:
+def placed(record: Record) -> Placed:
+    """What its split is drawn by."""
     return Placed(tuple((record.boot, each.unit) for each in record.parts), record.utc)
 
 

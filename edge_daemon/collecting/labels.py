@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_daemon.collecting.catalogue import Catalogue, Collected, Truth
+from edge_daemon.collecting.exports import placed
 from edge_daemon.collecting.formats import coco, cvat, label_studio, yolo
 from edge_daemon.collecting.formats.dataset import Label, Labels, clipped
-from edge_daemon.core.collecting.split import TRAIN, Placed, split
+from edge_daemon.core.collecting.split import TRAIN, split
 from edge_daemon.core.golden import Expectation, ExpectedBox
 from edge_daemon.core.values import Recipe, Verdict
 from edge_daemon.core.verdicts import expected_verdict
@@ -154,11 +155,7 @@ def golden(
     other split, all are taken. A picture with a class that the model does not have proves nothing.
     """
     labelled = [each for each in pictures if each.truth is not None]
-    placed = [
-        Placed(tuple((each.record.boot, part.unit) for part in each.record.parts), each.record.utc)
-        for each in labelled
-    ]
-    splits = split(placed)
+    splits = split([placed(each.record) for each in labelled])
     others = [
         each for each, name in zip(labelled, splits, strict=True) if name != TRAIN
     ] or labelled

@@ -142,11 +142,10 @@ class LineCollector:
 
     def looked(self, judged: Judged, captured: Captured) -> None:
         """A candidate has seen the frame too, beside the line; the caller holds it."""
-        parts = self._parts_of.get(judged.frame, ())
-        units = (str(judged.frame),) if self._is_by_frame else tuple(map(str, parts))
         with self._choosing:
             self._settle(judged.frame)
-        self._choose(judged, captured, units, reasons_of(judged, drifts=self.drifts))
+        reasons = reasons_of(judged, drifts=self.drifts)
+        self._choose(judged, captured, self._units_of(judged), reasons)
 
     def start(self) -> None:
         """Take what the lane offers."""
@@ -175,6 +174,12 @@ class LineCollector:
         return {"missed": tally.missed, "failed": tally.failed}
 
     # ------------------------------------------------------------------ choosing
+
+    def _units_of(self, judged: Judged) -> tuple[str, ...]:
+        """The parts that the frame shows, as far as that is known by now."""
+        if self._is_by_frame:
+            return (str(judged.frame),)
+        return tuple(map(str, self._parts_of.get(judged.frame, ())))
 
     def _choose_parts(
         self, judged: Judged, captured: Captured | None, parts: Sequence[int]
@@ -280,10 +285,8 @@ class LineCollector:
             reasons = reasons_of(judged, is_expected=likely, drifts=self.drifts)
             if Why.NOTHING_FOUND not in reasons:
                 return ()
-            parts = self._parts_of.get(judged.frame, ())
-            units = (str(judged.frame),) if self._is_by_frame else tuple(map(str, parts))
-            told = [each for each in (self._choice.see(unit, reasons) for unit in units) if each]
-        return tuple(each.inclusion for each in told if each.is_taken)
+            self._see(judged, self._units_of(judged), reasons)
+            return self._chosen.pop(id(judged), ())
 
 
 def _people(judged: Judged, classes: frozenset[str]) -> list[Box]:

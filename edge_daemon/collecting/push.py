@@ -98,9 +98,8 @@ class Push:
         now = self._utc()
         found = [
             each
-            for each in self._catalogue
+            for each in self._catalogue.without(SENT)
             if each.path != self._unnoted
-            and not each.path.with_suffix(SENT).exists()
             and not self._blame.is_given_up(each.record.name)
             and not now - SETTLE_S < each.record.utc <= now
         ]

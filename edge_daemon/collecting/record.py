@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import Annotated, Any, Union
+
+import msgspec
+from msgspec.structs import replace as changed
 
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.reasons import Why
@@ -28,10 +31,11 @@ from edge_daemon.messaging.times import iso_utc
 SCHEMA = 1
 NAME = re.compile(r"\d{8}T\d{9}Z-\d{9,}-[A-Za-z0-9_]{1,12}")
 SUFFIXES = (".jpg", ".png")
+_Whole = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+_Verdict = Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(Verdict)})$")]
 
 
-@dataclass(frozen=True)
-class FoundObject:
+class FoundObject(msgspec.Struct, frozen=True, rename={"label": "class"}):
     """One object that a model found; box in pixels of the picture as it is kept.
 
     `counts`: by the recipe; what does not was found with too little confidence.
@@ -43,31 +47,28 @@ class FoundObject:
     counts: bool = True
 
 
-@dataclass(frozen=True)
-class ModelResult:
+class ModelResult(msgspec.Struct, frozen=True, rename={"found": "detections"}):
     """What one model says of the picture, by its own recipe."""
 
     model: str
     sha256: str
-    recipe: str | None
-    verdict: str
+    recipe: Union[str, None]
+    verdict: _Verdict
     causes: tuple[str, ...]
     found: tuple[FoundObject, ...]
 
 
-@dataclass(frozen=True)
-class PartResult:
+class PartResult(msgspec.Struct, frozen=True):
     """The result of a part, as the station told it."""
 
-    part: int
-    id: str | None
-    serial: str | None
-    verdict: str
+    part: _Whole
+    id: Union[str, None]
+    serial: Union[str, None]
+    verdict: _Verdict
     causes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class ShownPart:
+class ShownPart(msgspec.Struct, frozen=True, rename={"is_audited": "audited"}):
     """One part that the picture shows, and why it was chosen: exactly where draw < probability.
 
     `told` is None until the part has its result; where no parts are counted it stays so.
@@ -78,7 +79,7 @@ class ShownPart:
     probability: float
     reasons: tuple[Why, ...]
     is_audited: bool = False
-    told: PartResult | None = None
+    told: Union[PartResult, None] = None
 
 
 @dataclass(frozen=True)
@@ -87,24 +88,24 @@ class Record:
 
     name: str
     boot: str
-    frame: int
+    frame: _Whole
     utc: float
     leading: Why
-    verdict: str
+    verdict: _Verdict
     causes: tuple[str, ...] = ()
-    product: str | None = None
-    job_order: str | None = None
-    size: tuple[int, int] = (0, 0)
+    product: Union[str, None] = None
+    job_order: Union[str, None] = None
+    size: tuple[_Whole, _Whole] = (0, 0)
     suffix: str = ".jpg"
     hash: int = 0
-    alike: int = 0
+    alike: _Whole = 0
     parts: tuple[ShownPart, ...] = ()
     opinions: tuple[ModelResult, ...] = ()
 
     @property
     def day(self) -> str:
         """The folder in which it lies."""
-        return f"{self.name[:4]}-{self.name[4:6]}-{self.name[6:8]}"
+        return day_of(self.name)
 
     @property
     def picture(self) -> str:
@@ -119,13 +120,13 @@ class Record:
 
     def with_told(self, told: PartResult, unit: str) -> Record:
         """The same once the part of this unit has its result."""
-        parts = tuple(replace(p, told=told) if p.unit == unit else p for p in self.parts)
-        return replace(self, parts=parts)
+        parts = (changed(p, told=told) if p.unit == unit else p for p in self.parts)
+        return replace(self, parts=tuple(parts))
 
     def chosen_anew(self, chosen: Inclusion) -> Record:
         """The same once more reasons hold for one of its parts."""
         parts = tuple(
-            replace(
+            changed(
                 each,
                 probability=chosen.probability,
                 reasons=tuple(sorted({*each.reasons, *chosen.reasons}, key=lambda why: why.rank)),
@@ -139,7 +140,7 @@ class Record:
     def overruled(self) -> Record:
         """The same once a person said that its verdict is wrong."""
         parts = tuple(
-            replace(each, reasons=tuple(dict.fromkeys((Why.OVERRULED, *each.reasons))))
+            changed(each, reasons=tuple(dict.fromkeys((Why.OVERRULED, *each.reasons))))
             for each in self.parts
         )
         return replace(self, leading=Why.OVERRULED, parts=parts)
@@ -150,6 +151,11 @@ def name_of(boot: str, frame: int, utc: float) -> str:
     when = datetime.fromtimestamp(utc, timezone.utc)
     stamp = f"{when:%Y%m%dT%H%M%S}{when.microsecond // 1000:03d}Z"
     return f"{stamp}-{frame:09d}-{re.sub(r'[^A-Za-z0-9]', '_', boot)[:12]}"
+
+
+def day_of(name: str) -> str:
+    """The folder of a picture, by its name."""
+    return f"{name[:4]}-{name[4:6]}-{name[6:8]}"
 
 
 @dataclass(frozen=True)
@@ -235,142 +241,33 @@ def written(record: Record) -> bytes:
         "size": list(record.size),
         "hash": f"{record.hash:016x}",
         "alike": record.alike,
-        "parts": [_plain_part(each) for each in record.parts],
-        "opinions": [_plain_said(each) for each in record.opinions],
+        "parts": msgspec.to_builtins(record.parts),
+        "opinions": msgspec.to_builtins(record.opinions),
     }
     return json.dumps(plain, ensure_ascii=False).encode()
 
 
-def _plain_part(part: ShownPart) -> dict[str, Any]:
-    told = part.told
-    return {
-        "unit": part.unit,
-        "draw": part.draw,
-        "probability": part.probability,
-        "reasons": [why.value for why in part.reasons],
-        "audited": part.is_audited,
-        "told": None if told is None else {**vars(told), "causes": list(told.causes)},
-    }
-
-
-def _plain_said(said: ModelResult) -> dict[str, Any]:
-    return {
-        "model": said.model,
-        "sha256": said.sha256,
-        "recipe": said.recipe,
-        "verdict": said.verdict,
-        "causes": list(said.causes),
-        "detections": [
-            {
-                "class": each.label,
-                "confidence": each.confidence,
-                "box": list(each.box),
-                "counts": each.counts,
-            }
-            for each in said.found
-        ],
-    }
-
-
-_T = TypeVar("_T")
+_SAME = (
+    *("boot", "frame", "utc", "verdict", "causes", "product", "job_order", "size", "alike"),
+    *("parts", "opinions"),
+)
+"""Fields that are called the same in the file."""
 
 
 def read(content: bytes, name: str) -> Record:
     """A record that was written; raises ValueError for what is none."""
     try:
-        plain = json.loads(content)
+        plain = msgspec.json.decode(content)
         suffix = str(plain["picture"])[len(name) :]
         if not NAME.fullmatch(name) or suffix not in SUFFIXES:
             raise ValueError("no name of a picture")
-        width, height = (_whole(each) for each in plain["size"])
-        return Record(
-            name=name,
-            boot=_text(plain["boot"]),
-            frame=_whole(plain["frame"]),
-            utc=_number(plain["utc"]),
-            leading=Why(plain["reason"]),
-            verdict=Verdict(plain["verdict"]).value,
-            causes=_texts(plain["causes"]),
-            product=_or_none(_text, plain["product"]),
-            job_order=_or_none(_text, plain["job_order"]),
-            size=(width, height),
-            suffix=suffix,
-            hash=int(plain["hash"], 16),
-            alike=_whole(plain["alike"]),
-            parts=tuple(_part(each) for each in plain["parts"]),
-            opinions=tuple(_opinion(each) for each in plain["opinions"]),
-        )
+        known = {key: plain[key] for key in _SAME}
+        own = {"name": name, "suffix": suffix, "hash": int(plain["hash"], 16)}
+        return msgspec.convert({**known, **own, "leading": plain["reason"]}, Record)
     except MALFORMED as error:
         raise ValueError(f"{name}.json is no record of a picture: {error}") from error
 
 
-def _part(plain: Mapping[str, Any]) -> ShownPart:
-    return ShownPart(
-        _text(plain["unit"]),
-        _number(plain["draw"]),
-        _number(plain["probability"]),
-        tuple(Why(each) for each in plain["reasons"]),
-        bool(plain["audited"]),
-        _or_none(_told, plain["told"]),
-    )
-
-
-def _told(plain: Mapping[str, Any]) -> PartResult:
-    return PartResult(
-        _whole(plain["part"]),
-        _or_none(_text, plain["id"]),
-        _or_none(_text, plain["serial"]),
-        Verdict(plain["verdict"]).value,
-        _texts(plain["causes"]),
-    )
-
-
-def _opinion(plain: Mapping[str, Any]) -> ModelResult:
-    return ModelResult(
-        _text(plain["model"]),
-        _text(plain["sha256"]),
-        _or_none(_text, plain["recipe"]),
-        Verdict(plain["verdict"]).value,
-        _texts(plain["causes"]),
-        tuple(
-            FoundObject(
-                _text(each["class"]),
-                _number(each["confidence"]),
-                read_box(each["box"]),
-                bool(each["counts"]),
-            )
-            for each in plain["detections"]
-        ),
-    )
-
-
 def read_box(plain: Sequence[Any]) -> Box:
     """Four numbers; raises ValueError."""
-    x1, y1, x2, y2 = (_number(each) for each in plain)
-    return x1, y1, x2, y2
-
-
-def _or_none(kind: Callable[[Any], _T], value: Any) -> _T | None:
-    return None if value is None else kind(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return value
-
-
-def _texts(values: Sequence[Any]) -> tuple[str, ...]:
-    return tuple(_text(each) for each in values)
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 62:
-        raise ValueError("no whole number")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError("no number")
-    return float(value)
+    return msgspec.convert(plain, Box)

@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace as changed
+
 from edge_daemon.collecting.files import STATUS, clean, size_of, take_away, whole_record
 from edge_daemon.collecting.record import PartResult, Record, ShownPart, read, told_of, written
 from edge_daemon.core.collecting.alike import PictureDescriptor, Recent
@@ -379,7 +381,7 @@ def _joined(old: Record, new: Record) -> Record:
 
 def _both_of(old: ShownPart, new: ShownPart) -> ShownPart:
     reasons = sorted({*old.reasons, *new.reasons}, key=lambda why: why.rank)
-    return replace(
+    return changed(
         new,
         probability=max(old.probability, new.probability),
         reasons=tuple(reasons),

@@ -123,9 +123,9 @@ class Courier:
             self._refresher.start()
         while (order := wire.receive_order(self._end)) is not None:
             if isinstance(order, wire.Want):
-                self._want(order.wanted())
+                self._want(order.wanted)
             elif isinstance(order, wire.Neighbours):
-                self._site.know(place.neighbour() for place in order.places)
+                self._site.know(order.places)
             elif isinstance(order, wire.PauseTransfers):
                 self._rest(is_on=order.on)
             elif isinstance(order, wire.Stamp) and self._refresher is not None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 import structlog
 
 from edge_daemon.courier import wire
-from edge_daemon.courier.site import Neighbour
+from edge_daemon.courier.site import MOST, Neighbour
 from edge_daemon.courier.staging import Wanted
 from edge_daemon.host import interpreter
 from edge_daemon.host.error_boundary import ErrorBoundary
@@ -26,6 +26,8 @@ _log = structlog.get_logger(__name__)
 FIRST_S, LONGEST_S = 1.0, 60.0
 STEADY_S = 60.0
 """A courier that lived so long is started again at once."""
+UNREAD_S = 30.0
+"""A courier that has left no room for a message for so long is ended."""
 _GIVEN = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
 """Of the daemon's environment; anything else may be a secret."""
 
@@ -47,10 +49,11 @@ class CourierProcess:
         self._lock = threading.Lock()
         self._end: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._want, self._site = wire.Want(), wire.Neighbours(())
+        self._want, self._site = wire.Want(), wire.Neighbours()
         self._rest = wire.PauseTransfers(False)
         self._progress = wire.Progress()
         self._before = (0, 0)
+        self._unread_since: float | None = None
         self._stopping = threading.Event()
         self._boundary = ErrorBoundary(_log, "courier_broken", is_rare=True)
         self.starts = 0
@@ -80,7 +83,7 @@ class CourierProcess:
 
     def want(self, wanted: Wanted | None) -> None:
         """Bring this one, and give it to neighbours; None: nothing."""
-        want = wire.Want.of(wanted)
+        want = wire.Want(wanted)
         with self._lock:
             if want == self._want:
                 return
@@ -88,9 +91,9 @@ class CourierProcess:
         self._say(want)
 
     def know(self, neighbours: list[Neighbour]) -> None:
-        """These are the stations of the site."""
-        site = wire.Neighbours.of(neighbours)
-        if site != self._site:
+        """These are the stations of the site; said each second, whether it is news or not."""
+        site = wire.Neighbours(tuple(neighbours[:MOST]))
+        if site != self._site or self._unread_since is not None:
             self._site = site
             self._say(site)
 
@@ -109,9 +112,22 @@ class CourierProcess:
         self._say(wire.RefreshNow())
 
     def _say(self, message: wire.ToCourier) -> None:
-        with self._lock, suppress(OSError):  # it is told when it is there again
-            if self._end is not None:
-                wire.send(self._end, message)
+        """Never waits: where there is no room, all is said again with the next message. A courier
+        that reads nothing for long is ended.
+        """
+        with self._lock, suppress(OSError):  # gone: it is told when it is there again
+            if self._end is None or self._process is None:
+                return
+            is_behind = self._unread_since is not None
+            try:
+                for each in (self._site, self._rest, self._want) if is_behind else (message,):
+                    wire.send(self._end, each, waits=False)
+                self._unread_since = None
+            except BlockingIOError:
+                now = time.monotonic()
+                self._unread_since = self._unread_since or now
+                if now - self._unread_since > UNREAD_S:
+                    self._process.kill()
 
     # ------------------------------------------------------------------ the thread
 
@@ -142,9 +158,10 @@ class CourierProcess:
                         self._heard(word)
             finally:
                 with self._lock:
-                    self._end, self._process = None, None
+                    self._end, self._process, self._unread_since = None, None, None
                     done = self._progress
-                    self._before = (done.origin, done.peers)
+                    if self._is_wanted(done):  # else it had not begun with it
+                        self._before = (done.origin, done.peers)
                 process.kill()
                 process.wait()
 
@@ -162,13 +179,19 @@ class CourierProcess:
             for message in (self._setup, self._site, self._rest, self._want):
                 wire.send(ours, message)
             self._end, self._process = ours, process
+            if self._stopping.is_set():  # `stop` found no process
+                process.kill()
         return process
 
     def _heard(self, progress: wire.Progress) -> None:
         origin, peers = self._before
-        is_ours = progress.sha256 == self._want.sha256 and bool(progress.sha256)
-        if is_ours and (origin or peers):
+        if self._is_wanted(progress) and (origin or peers):
             more = {"origin": origin + progress.origin, "peers": peers + progress.peers}
             progress = wire.changed_progress(progress, more)
         with self._lock:
             self._progress = progress
+
+    def _is_wanted(self, progress: wire.Progress) -> bool:
+        """Whether it is about the bundle that is wanted now."""
+        wanted = self._want.wanted
+        return wanted is not None and progress.sha256 == wanted.sha256

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_daemon.courier import election
@@ -21,7 +21,7 @@ from edge_daemon.courier.site import Site
 from edge_daemon.courier.staging import StagingArea, Wanted, is_there, staging_area
 from edge_daemon.courier.torrent import Torrent, describe, folder_files
 from edge_daemon.courier.wire import Progress, changed_progress
-from edge_daemon.errors import BoxError, BundleError
+from edge_daemon.errors import BoxError, BundleError, EdgeDaemonError
 from edge_daemon.host.error_boundary import contained
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
@@ -35,13 +35,11 @@ if TYPE_CHECKING:  # its library is an extra
 
 TICK_S = 0.2
 MEET_S = 2.0
-_FIRST_AGAIN_S, _LONGEST_AGAIN_S = 2.0, 60.0
+FIRST_AGAIN_S, LONGEST_AGAIN_S = 2.0, 60.0
 _AHEAD = 32
 """Pieces that the elected station asks for at once: 8 MiB."""
 _ALONE_SHARE, _ALONE_PIECES = 0.05, 2
 """So much of a bundle is here alone at most before neighbours are waited for."""
-_DROUGHT_S = 60.0
-"""Whoever gives a little now and then is waited for so much longer, and not for ever."""
 LATE_S = 30.0
 """After which a piece that was handed to the swarm and is not there is taken again: checking and
 writing it may take its time on a busy box."""
@@ -71,44 +69,6 @@ class DeliveryTools:
     tell: Callable[[Progress], None]
 
 
-@dataclass
-class _Patience:
-    """Since when the site has not come further: no neighbour gave anything, or got further itself,
-    or none gave a whole piece for long."""
-
-    peers_bytes: int = 0
-    since: float = field(default_factory=time.monotonic)
-    pieces: int = -1
-    piece_at: float = field(default_factory=time.monotonic)
-    ahead: float = 0.0
-
-    def idle_s(self, peers_bytes: int, pieces: int, ahead: float) -> float:
-        """`pieces`: how many are there that came from neighbours. `ahead`: the share of the one
-        that has the most, where that is more than here."""
-        now = time.monotonic()
-        if peers_bytes != self.peers_bytes or ahead > self.ahead:
-            self.peers_bytes, self.ahead, self.since = peers_bytes, max(ahead, self.ahead), now
-        if pieces != self.pieces:
-            self.pieces, self.piece_at = pieces, now
-        return max(now - self.since, now - self.piece_at - _DROUGHT_S)
-
-    def begin_again(self) -> None:
-        """When an origin is back, those who asked in vain do not all ask it in the same moment."""
-        self.since = self.piece_at = time.monotonic()
-
-
-class _Met:
-    """Neighbours are met when they are first heard of, and now and then: a try may fail."""
-
-    def __init__(self, swarm: Swarm) -> None:
-        self._swarm, self._places, self._at = swarm, list[tuple[str, int]](), float("-inf")
-
-    def now(self, places: list[tuple[str, int]]) -> None:
-        if places != self._places or time.monotonic() - self._at > MEET_S:
-            self._places, self._at = places, time.monotonic()
-            self._swarm.meet(places)
-
-
 class Delivery:
     """Runs on a thread of its own until it is cancelled."""
 
@@ -123,6 +83,7 @@ class Delivery:
         self._handed: dict[int, float] = {}
         self._alone, self._spread_at = 0, time.monotonic()
         self._chance = random.Random()  # noqa: S311 - no secret
+        self._met, self._met_at = list[tuple[str, int]](), float("-inf")
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
     def start(self) -> None:
@@ -142,6 +103,11 @@ class Delivery:
                 return True
         return False
 
+    def _go_on_after(self, seconds: float) -> None:
+        """Raises SourceAway where it is cancelled meanwhile."""
+        if self._pause(seconds):
+            raise SourceAway("It is not wanted any more.")
+
     def _tell(self, **changed: object) -> None:
         """Each piece changes a number, and the daemon has a line to judge: it hears them now and
         then, and what happened at once.
@@ -157,23 +123,19 @@ class Delivery:
     def _run(self) -> None:
         failures = 0
         while not self._cancelled.is_set():
-            try:
-                torrent = self._bring()
-                self._give(torrent)
+            with contained() as attempt:
+                self._give(self._bring())
                 return
-            except BundleError as error:
-                if self._with.swarm is not None:
-                    self._with.swarm.leave()
-                self._tell(phase="refused", why=error.message)
-                return
-            except (BoxError, OSError) as error:
-                why = error.message if isinstance(error, BoxError) else str(error)
-                if not self._cancelled.is_set():
-                    self._tell(phase="fetching", why=why)
+            fault = attempt.fault
+            is_refused = isinstance(fault, BundleError)
+            if is_refused or not self._cancelled.is_set():
+                self._tell(phase="refused" if is_refused else "fetching", why=_sentence(fault))
             if self._with.swarm is not None:
                 self._with.swarm.leave()
+            if is_refused:
+                return
             failures += 1
-            self._cancelled.wait(min(_LONGEST_AGAIN_S, _FIRST_AGAIN_S * 2 ** (failures - 1)))
+            self._cancelled.wait(min(LONGEST_AGAIN_S, FIRST_AGAIN_S * 2 ** (failures - 1)))
 
     # ------------------------------------------------------------------ fetching
 
@@ -217,28 +179,30 @@ class Delivery:
         return torrent
 
     def _asked(self) -> Torrent:
-        why: Exception = BoxError("No web server is named in fleet.sources.", hint="Name one.")
+        why = "No web server is named in fleet.sources."
         for origin in self._with.origins:
             with contained() as attempt:
                 return origin.torrent(self._wanted.infohash)
-            why = attempt.fault or why
-            if isinstance(why, FileNotFoundError):
-                why = SourceAway(f"{origin.where} has no description for the swarm.")
+            why = _sentence(attempt.fault)
+            if isinstance(attempt.fault, FileNotFoundError):
+                why = f"{origin.where} has no description for the swarm."
         # Another server, or this one later, may have the right one: it is not the bundle's fault.
-        raise SourceAway(getattr(why, "message", str(why))) from why
+        raise SourceAway(why)
 
     def _fill(self, torrent: Torrent, swarm: Swarm) -> None:
         """Return when every piece is on the disk."""
-        patience, met = _Patience(), _Met(swarm)
+        patience = election.Patience()
         try:
             while not swarm.is_whole:
-                self._refuse_to_go_on(swarm)
+                if self._cancelled.is_set():
+                    raise SourceAway("It is not wanted any more.")
+                self._look_for_faults(swarm)
                 if self._with.is_resting():
                     self._wait(swarm)
-                    patience = _Patience(swarm.counts().peers_bytes)
-                met.now(self._with.site.places(torrent.infohash))
+                    patience = election.Patience(swarm.counts().peers_bytes)
+                self._meet(torrent, swarm)
                 if swarm.is_checking:
-                    patience = _Patience(swarm.counts().peers_bytes)
+                    patience = election.Patience(swarm.counts().peers_bytes)
                 elif not self._took_a_piece(torrent, swarm, patience):
                     self._wait(swarm)
         finally:
@@ -249,20 +213,24 @@ class Delivery:
         for origin in self._with.origins:
             origin.close()  # an answer that nobody reads holds a place at the server
         swarm.take_at_most(int(self._with.down_mbit * 125_000))
-        if self._pause(TICK_S):
-            raise SourceAway("It is not wanted any more.")
+        self._go_on_after(TICK_S)
         self._count(swarm)
 
-    def _refuse_to_go_on(self, swarm: Swarm) -> None:
-        if self._cancelled.is_set():
-            raise SourceAway("It is not wanted any more.")
+    def _meet(self, torrent: Torrent, swarm: Swarm) -> None:
+        """When a neighbour is first heard of, and now and then: a try may fail."""
+        places, now = self._with.site.places(torrent.infohash), time.monotonic()
+        if places != self._met or now - self._met_at > MEET_S:
+            self._met, self._met_at = places, now
+            swarm.meet(places)
+
+    def _look_for_faults(self, swarm: Swarm) -> None:
         errors, wrong = swarm.faults()
         if errors:
             raise BoxError(f"The disk failed: {errors[0]}.", hint="Free space there.")
         for piece in wrong:
             self._handed.pop(piece, None)
 
-    def _took_a_piece(self, torrent: Torrent, swarm: Swarm, patience: _Patience) -> bool:
+    def _took_a_piece(self, torrent: Torrent, swarm: Swarm, patience: election.Patience) -> bool:
         """One from the origin, if it is this station's turn."""
         missing = swarm.missing()
         own = 1.0 - len(missing) / max(1, torrent.pieces)
@@ -281,7 +249,9 @@ class Delivery:
         if piece is None:
             return False
         if len(having) > 1 and self._is_far_ahead(torrent, missing, swarm):
-            self._rest_a_little(swarm)
+            # The origin's answer stays open: what is on its way would be lost.
+            self._go_on_after(TICK_S / 2)
+            self._count(swarm)
             return True
         swarm.take_at_most(int(self._with.down_mbit * 125_000 * 0.25))
         content = self._read(torrent, piece, rank)
@@ -290,7 +260,7 @@ class Delivery:
             return False
         self._handed[piece] = time.monotonic()
         swarm.put(piece, content)
-        self._tell(origin=self._progress.origin + len(content))
+        self._tell(origin=self._progress.origin + len(content), why="")
         self._count(swarm)
         return True
 
@@ -321,12 +291,6 @@ class Delivery:
         self._alone = alone
         return is_much and now - self._spread_at < self._with.patience_s(1)
 
-    def _rest_a_little(self, swarm: Swarm) -> None:
-        """The origin's answer stays open: what is on its way would be lost."""
-        if self._pause(TICK_S / 2):
-            raise SourceAway("It is not wanted any more.")
-        self._count(swarm)
-
     def _read(self, torrent: Torrent, piece: int, rank: int) -> bytes | None:
         """From the first origin that gives it; None: there is none that may be asked."""
         why = ""
@@ -339,8 +303,7 @@ class Delivery:
                 why = error.message
         if why:
             self._tell(why=why)
-        if self._pause(1.0 if why else 0.0):
-            raise SourceAway("It is not wanted any more.")
+        self._go_on_after(1.0 if why else 0.0)
         return None
 
     def _count(self, swarm: Swarm) -> None:
@@ -356,6 +319,16 @@ class Delivery:
 
     def _take_whole(self) -> None:
         """From the first source that has it, without neighbours."""
+        faults: list[Exception] = []
+        for source, which in self._with.sources:
+            with contained() as attempt:
+                return self._take_from(source, which)
+            assert attempt.fault is not None
+            faults.append(attempt.fault)
+        # It is refused only where no source may have it later.
+        raise next((each for each in faults if not isinstance(each, BundleError)), faults[0])
+
+    def _take_from(self, source: Source, which: str) -> None:
         wanted, means = self._wanted, self._with
 
         def came(count: int, total: int) -> None:
@@ -363,20 +336,17 @@ class Delivery:
             self._tell(origin=origin, have=round(min(1.0, origin / max(1, total)), 3))
 
         target = PullTarget(means.store, means.trust, Pins(), came)
-        why: Exception = BoxError("No source is named in fleet.sources.", hint="Name one.")
-        for source, which in means.sources:
-            with contained() as attempt:
-                for offered in source.offered(wanted.ref.name, which):
-                    manifest = look(source, offered, wanted.ref.name, target, self._pace)
-                    if manifest.weights.sha256 == wanted.sha256:
-                        fetch(source, offered, manifest, target, self._pace)
-                        return
-                    raise BundleError(
-                        f"{source.where} has another {wanted.ref} than the campaign names.",
-                        hint="A version never changes: publish it under a new one.",
-                    )
-            why = attempt.fault or why
-        raise why
+        try:
+            (offered,) = source.offered(wanted.ref.name, which)
+            manifest = look(source, offered, wanted.ref.name, target, self._pace)
+        except BundleError as error:  # it may be published later
+            raise SourceAway(error.message, hint=error.hint) from error
+        if manifest.weights.sha256 != wanted.sha256:
+            raise BundleError(
+                f"{source.where} has another {wanted.ref} than the campaign names.",
+                hint="A version never changes: publish it under a new one.",
+            )
+        fetch(source, offered, manifest, target, self._pace)
 
     # ------------------------------------------------------------------ giving
 
@@ -393,8 +363,11 @@ class Delivery:
             if torrent.infohash != wanted.infohash:
                 return  # signed by somebody else, say: neighbours would refuse each piece
         swarm.give(torrent, folder.parent)
-        met = _Met(swarm)
         while not self._cancelled.wait(MEET_S / 2):
-            met.now(means.site.places(torrent.infohash))
+            self._meet(torrent, swarm)
             counts = swarm.counts()
             self._tell(given=counts.given_bytes, neighbours=counts.peers)
+
+
+def _sentence(fault: Exception | None) -> str:
+    return fault.message if isinstance(fault, EdgeDaemonError) else str(fault)

@@ -69,8 +69,9 @@ class Peers:
             self._known[device] = (until, neighbour)
 
     def there(self, now_utc: float) -> list[Neighbour]:
-        """Those who spoke lately."""
-        return [neighbour for until, neighbour in self._known.values() if now_utc < until]
+        """Those who spoke lately; the others are forgotten."""
+        self._known = {name: word for name, word in self._known.items() if now_utc < word[0]}
+        return [neighbour for _, neighbour in self._known.values()]
 
 
 def _read(device: str, payload: bytes) -> tuple[float, Neighbour]:

@@ -20,13 +20,13 @@ from edge_daemon.courier.torrent import Torrent, describe, folder_files, read_to
 from edge_daemon.documents.durable import write_durably
 from edge_daemon.errors import BoxError, BundleError, Code, SenderError
 from edge_daemon.models.bundle import read_manifest
+from edge_daemon.models.files import free_bytes
 from edge_daemon.models.shared_folder import alone_in
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
+from edge_daemon.sources.pull_folder import SPARE_BYTES
 
 _PLACE = ".swarm"
-SPARE_BYTES = 64 << 20
-"""Left free for the journal, whatever is fetched."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,8 @@ class StagingArea:
         root = self.folder / torrent.name
         sizes = {root / file.path: file.size for file in torrent.files}
         self._forget_others()
-        disk = os.statvfs(self._above)
-        free = (disk.f_bavail if os.geteuid() else disk.f_bfree) * disk.f_frsize
         needed = sum(size - _taken(path) for path, size in sizes.items()) + torrent.size
-        if free < needed + SPARE_BYTES:
+        if free_bytes(self._above) < needed + SPARE_BYTES:
             raise BoxError(
                 f"The store's disk has no room for {needed >> 20} MiB more.",
                 hint="A bundle needs twice its size until it is in the store. Free space there.",

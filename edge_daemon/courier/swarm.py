@@ -8,7 +8,6 @@ marked as what may wait (RFC 8622).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +64,7 @@ class Counts:
 
 
 class Swarm:
-    """One station in one swarm at a time. Threads may share it.
+    """One station in one swarm at a time; one thread at a time, but for `rest`.
 
     Raises BoxError where it cannot listen.
     """
@@ -74,10 +73,8 @@ class Swarm:
         self._link = link
         self._session = lt.session(_settings(link))
         self._limit_local_peers()
-        self._lock = threading.Lock()
         self._handle: lt.torrent_handle | None = None
         self._torrent: Torrent | None = None
-        self._faults: list[str] = []
         self.port = self._listening()
 
     def _limit_local_peers(self) -> None:
@@ -123,9 +120,8 @@ class Swarm:
 
     def _is_moved(self, torrent: Torrent, above: Path) -> bool:
         """Read it from there from now on; whether that was possible."""
-        with self._lock:
-            handle, is_it = self._handle, self._torrent == torrent
-        if handle is None or not is_it or not handle.status().is_seeding:
+        handle = self._handle
+        if handle is None or self._torrent != torrent or not handle.status().is_seeding:
             return False
         handle.set_flags(lt.torrent_flags.upload_mode)
         if handle.status().save_path == str(above):
@@ -139,11 +135,9 @@ class Swarm:
 
         Raises BoxError where the disk takes too long for it.
         """
-        with self._lock:
-            handle = self._handle
-        if handle is None:
+        if self._handle is None:
             return
-        handle.flush_cache()
+        self._handle.flush_cache()
         if self._heard(lt.cache_flushed_alert) is None:
             raise BoxError("The disk is slow to write what came.", hint="Look at its health.")
 
@@ -158,12 +152,10 @@ class Swarm:
 
     def leave(self) -> None:
         """Have no part in it any more; the files are closed when this returns."""
-        with self._lock:
-            handle, self._handle, self._torrent = self._handle, None, None
-        if handle is None:
-            return
-        self._session.remove_torrent(handle)
-        self._heard(lt.torrent_removed_alert)
+        handle, self._handle, self._torrent = self._handle, None, None
+        if handle is not None:
+            self._session.remove_torrent(handle)
+            self._heard(lt.torrent_removed_alert)
 
     def _join(self, torrent: Torrent, above: Path, flags: int) -> None:
         self.leave()
@@ -182,35 +174,29 @@ class Swarm:
         handle.set_max_connections(MOST_PEERS)
         handle.clear_error()
         handle.resume()
-        with self._lock:
-            self._handle, self._torrent = handle, torrent
+        self._handle, self._torrent = handle, torrent
 
     def meet(self, peers: Iterable[tuple[str, int]]) -> None:
         """Neighbours by address and port; those who are connected already stay."""
-        with self._lock:
-            handle = self._handle
         for address, port in list(peers)[:MOST_PEERS]:
-            if handle is not None and (address, port) != (self._link.address, self.port):
-                handle.connect_peer((address, port))
+            if self._handle is not None and (address, port) != (self._link.address, self.port):
+                self._handle.connect_peer((address, port))
 
     # ------------------------------------------------------------------ pieces
 
     def missing(self) -> list[int]:
         """The pieces that are not there; all of them while what is there is still checked."""
-        with self._lock:
-            handle, torrent = self._handle, self._torrent
-        if handle is None or torrent is None:
+        if self._handle is None:
             return []
-        have = handle.status(lt.torrent_handle.query_pieces).pieces
-        if len(have) < torrent.pieces:
-            return list(range(torrent.pieces))
-        return [piece for piece in range(torrent.pieces) if not have[piece]]
+        have = self._handle.status(lt.torrent_handle.query_pieces).pieces
+        if len(have) < self.pieces:
+            return list(range(self.pieces))
+        return [piece for piece in range(self.pieces) if not have[piece]]
 
     @property
     def pieces(self) -> int:
         """Of the bundle; 0 without one."""
-        with self._lock:
-            return self._torrent.pieces if self._torrent else 0
+        return self._torrent.pieces if self._torrent else 0
 
     @property
     def is_checking(self) -> bool:
@@ -230,19 +216,15 @@ class Swarm:
 
     def nobody_has(self, pieces: list[int]) -> list[int]:
         """Those of these pieces that no connected neighbour has."""
-        with self._lock:
-            handle = self._handle
-        if handle is None:
+        if self._handle is None:
             return pieces
-        counts = handle.piece_availability()
+        counts = self._handle.piece_availability()
         return [piece for piece in pieces if piece >= len(counts) or not counts[piece]]
 
     def put(self, piece: int, content: bytes) -> None:
         """A piece that came another way, and was checked."""
-        with self._lock:
-            handle = self._handle
-        if handle is not None:
-            handle.add_piece(piece, content, 0)
+        if self._handle is not None:
+            self._handle.add_piece(piece, content, 0)
 
     def counts(self) -> Counts:
         """Since it joined this swarm."""
@@ -271,14 +253,8 @@ class Swarm:
         """Of neighbours, while something else takes its share of the cap."""
         self._session.apply_settings({"download_rate_limit": max(1, bytes_s)})
 
-    def close(self) -> None:
-        self.leave()
-        self._session.pause()
-
     def _status(self) -> lt.torrent_status | None:
-        with self._lock:
-            handle = self._handle
-        return None if handle is None else handle.status()
+        return None if self._handle is None else self._handle.status()
 
 
 def _settings(link: Link) -> Any:

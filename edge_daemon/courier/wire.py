@@ -7,7 +7,6 @@ from typing import Annotated, Any, Union
 
 import msgspec
 
-from edge_daemon.core.values import BundleRef
 from edge_daemon.courier.election import FIRST_WAIT_S, WAIT_S
 from edge_daemon.courier.site import MOST, Neighbour
 from edge_daemon.courier.staging import Wanted
@@ -71,58 +70,15 @@ class Setup(msgspec.Struct, tag="setup", frozen=True):
 
 
 class Want(msgspec.Struct, tag="want", frozen=True):
-    """Bring this bundle, and give it to others until something else is said; no name: nothing."""
+    """Bring this bundle, and give it to others until something else is said; None: nothing."""
 
-    name: str = ""
-    version: str = ""
-    sha256: str = ""
-    infohash: str = ""
-    size: Union[int, None] = None
-    manifest_sha256: Union[str, None] = None
-
-    @classmethod
-    def of(cls, wanted: Wanted | None) -> Want:
-        if wanted is None:
-            return cls()
-        ref = wanted.ref
-        return cls(
-            ref.name, ref.version, wanted.sha256, wanted.infohash, wanted.size,
-            wanted.manifest_sha256,
-        )  # fmt: skip
-
-    def wanted(self) -> Wanted | None:
-        if not self.name:
-            return None
-        ref = BundleRef(self.name, self.version)
-        return Wanted(ref, self.sha256, self.infohash, self.size, self.manifest_sha256)
-
-
-class Place(msgspec.Struct, frozen=True, array_like=True):
-    """A neighbour."""
-
-    device: str
-    address: str
-    port: int
-    infohash: str
-    have: float
-
-    def neighbour(self) -> Neighbour:
-        return Neighbour(self.device, self.address, self.port, self.infohash, self.have)
+    wanted: Union[Wanted, None] = None
 
 
 class Neighbours(msgspec.Struct, tag="site", frozen=True):
     """All stations of the site that share."""
 
-    places: Annotated[tuple[Place, ...], msgspec.Meta(max_length=MOST)]
-
-    @classmethod
-    def of(cls, neighbours: list[Neighbour]) -> Neighbours:
-        return cls(
-            tuple(
-                Place(each.device, each.address, each.port, each.infohash, each.have)
-                for each in neighbours[:MOST]
-            )
-        )
+    places: Annotated[tuple[Neighbour, ...], msgspec.Meta(max_length=MOST)] = ()
 
 
 class PauseTransfers(msgspec.Struct, tag="rest", frozen=True):
@@ -180,9 +136,10 @@ _decode_order = msgspec.msgpack.Decoder(ToCourier).decode
 _decode_word = msgspec.msgpack.Decoder(ToDaemon).decode
 
 
-def send(end: socket.socket, message: Any) -> None:
-    """Raises OSError where the other end is gone."""
-    end.send(_encode(message))
+def send(end: socket.socket, message: Any, *, waits: bool = True) -> None:
+    """Raises OSError where the other end is gone, and BlockingIOError where there is no room for
+    the message and nobody `waits` for it."""
+    end.send(_encode(message), 0 if waits else socket.MSG_DONTWAIT)
 
 
 def receive_order(end: socket.socket) -> ToCourier | None:

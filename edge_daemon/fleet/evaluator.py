@@ -90,12 +90,23 @@ def _word(report: Report, campaign: Campaign, quiet_s: float) -> CampaignReport:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a look led to, for one campaign; `refused`: why the broker does not take it."""
+    """What a look led to; `refused`: why the broker does not take it."""
 
     campaign: Campaign
-    heard: Heard
     verdict: Verdict
     refused: str = ""
+
+
+@dataclass(frozen=True)
+class _Current:
+    """The campaign that stations follow, the topic and the bytes that it came by, its stations, and
+    since when it is looked at, by the monotonic clock."""
+
+    campaign: Campaign
+    topic: str
+    envelope: bytes
+    roster: Roster
+    since: float
 
 
 class Evaluator:
@@ -122,27 +133,24 @@ class Evaluator:
         self._name = name
         self._say = say
         self._why_not = why_not
-        self._rosters: dict[str, Roster] = {}
-        self._first_at: dict[str, float] = {}
-        self._campaigns: dict[str, tuple[Campaign, bytes]] = {}
-        self.refused: dict[str, str] = {}
+        self._current: _Current | None = None
+        self.refused: Mapping[str, str] = {}
+        """Topics whose campaign the last look did not take, and why."""
 
     def look(
         self, kept: Mapping[str, bytes], reports: Reports, now: float, utc: float
-    ) -> list[Evaluation]:
-        """One look at what the broker has; says what follows, and returns it."""
-        self._read_campaigns(kept)
-        told = []
-        for campaign, envelope in self._current():
-            topic = messages.campaign_topic(campaign.id)
-            if topic not in kept:  # the broker forgot it
-                self._say(topic, envelope)
-            heard = heard_of(kept, campaign.id)
-            words = self._with_silent(reports, campaign, now)
-            verdict = judge(self._roster(campaign), words, heard, utc)
-            refused = self._tell(campaign, verdict, utc)
-            told.append(Evaluation(campaign, heard, verdict, refused))
-        return told
+    ) -> Evaluation | None:
+        """One look at what the broker has; says what follows, and returns it. None: there is no
+        campaign."""
+        current = self._current = self._newest(kept, now)
+        if current is None:
+            return None
+        campaign = current.campaign
+        if current.topic not in kept:  # the broker forgot it
+            self._say(current.topic, current.envelope)
+        words = self._with_silent(reports, current, now)
+        verdict = judge(current.roster, words, heard_of(kept, campaign.id), utc)
+        return Evaluation(campaign, verdict, self._tell(campaign, verdict, utc))
 
     def _tell(self, campaign: Campaign, verdict: Verdict, utc: float) -> str:
         if isinstance(verdict, Open):
@@ -155,40 +163,34 @@ class Evaluator:
             return ""
         return self._say(topic, body) or ""
 
-    def _read_campaigns(self, kept: Mapping[str, bytes]) -> None:
+    def _newest(self, kept: Mapping[str, bytes], now: float) -> _Current | None:
+        """Of all that may be followed: stations follow no other."""
+        found, refused = list[tuple[Campaign, str]](), dict[str, str]()
         for topic, body in kept.items():
             if not topic.endswith("/campaign") or not body:
                 continue
             try:
-                campaign = messages.read_signed_campaign(topic, body, self._signers)
+                found.append((messages.read_signed_campaign(topic, body, self._signers), topic))
             except EdgeDaemonError as error:
-                self.refused[topic] = error.message
-                continue
-            known = self._campaigns.get(campaign.id)
-            if known is not None and campaign.serial <= known[0].serial:
-                continue
+                refused[topic] = error.message
+        self.refused = refused
+        serial = 0 if self._current is None else self._current.campaign.serial
+        for campaign, topic in sorted(found, key=lambda each: -each[0].serial):
+            if campaign.serial <= serial:
+                break
             if why := self._why_not(campaign.id, digest(campaign)):
-                self.refused[topic] = why
-            else:
-                self._campaigns[campaign.id] = (campaign, body)
-
-    def _current(self) -> list[tuple[Campaign, bytes]]:
-        """The newest one: stations follow no other."""
-        newest = sorted(self._campaigns.values(), key=lambda each: each[0].serial)
-        return newest[-1:]
-
-    def _roster(self, campaign: Campaign) -> Roster:
-        roster = self._rosters.get(campaign.id)
-        if roster is None or roster.campaign != campaign:
-            roster = self._rosters[campaign.id] = Roster.of(campaign, self._inventory)
-        return roster
+                refused[topic] = why
+                continue
+            roster = Roster.of(campaign, self._inventory)
+            return _Current(campaign, topic, kept[topic], roster, now)
+        return self._current
 
     def _with_silent(
-        self, reports: Reports, campaign: Campaign, now: float
+        self, reports: Reports, current: _Current, now: float
     ) -> dict[str, CampaignReport]:
         """Stations that never reported are silent since we began to look."""
-        words = reports.words(campaign, now)
-        quiet_s = reports.quiet_s(self._first_at.setdefault(campaign.id, now), now)
+        words = reports.words(current.campaign, now)
+        quiet_s = reports.quiet_s(current.since, now)
         mute = {
             name: CampaignReport(None, quiet_s) for name in self._inventory if name not in words
         }
@@ -321,7 +323,8 @@ def watch(
     while not stopped.is_set():
         news.clear()
         if hearing.is_sure:
-            for told in evaluator.look(topics.kept(), reports, time.monotonic(), time.time()):
+            told = evaluator.look(topics.kept(), reports, time.monotonic(), time.time())
+            if told is not None:
                 tell(told)
         alive()
         stopped.wait(BETWEEN_S)  # many reports come at once

@@ -21,7 +21,7 @@ from edge_daemon.core.values import BundleRef
 from edge_daemon.documents.durable import sync_folder, write_durably
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.fleet.publish import Package, Piece, Published, Tell, another
-from edge_daemon.models.files import CHUNK_BYTES
+from edge_daemon.models.files import CHUNK_BYTES, digest_of
 from edge_daemon.models.manifest import MANIFEST_FILE
 from edge_daemon.models.misplaced import visible_folders
 from edge_daemon.models.versions import equal_to, is_version, order_of
@@ -114,20 +114,12 @@ def _refuse_other(package: Package, folder: Path) -> None:
 def _refuse_damaged(package: Package, place: Path) -> None:
     for piece in package.pieces:
         target = place / piece.path
-        if not target.is_file() or _digest(target) != piece.sha256:
+        if not target.is_file() or digest_of(target)[0] != piece.sha256:
             raise BundleError(
                 f"{target} is not what was published.",
                 hint=f"Remove {place}, and publish it again.",
                 code=Code.DIGEST_MISMATCH,
             )
-
-
-def _digest(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while chunk := content.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _carry(piece: Piece, target: Path, tell: Callable[[int], None]) -> int:

@@ -42,7 +42,7 @@ from edge_daemon.fleet.memory import (
 )
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import write_durably
-from edge_daemon.host.error_boundary import contained
+from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.journal import RequestRow
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.models.countersigned import Signers
@@ -106,12 +106,13 @@ class Follower:
         keys = settings.trust.keys
         self._signers = Signers(keys) if keys else None
         self._file = context.folder / MEMORY_FILE
-        self._kept = self._recall()
+        self._kept = self._on_disk = self._recall()
+        self._unsaved: list[Incoming] = []
         self._campaign_status: CampaignStatus | None = None
         self._news: queue.SimpleQueue[Incoming | None] = queue.SimpleQueue()
         self._may_begin = threading.Event()
         self._stopped = threading.Event()
-        self._said = ""
+        self._boundary = ErrorBoundary(_log, "campaign_not_followed", is_rare=True)
         self._waits: dict[str, str] = {}
         self._expired = Expired()
         self._digest: tuple[Campaign | None, str] = (None, "")
@@ -150,14 +151,8 @@ class Follower:
     def _run(self) -> None:
         self._may_begin.wait()
         while not self._stopped.is_set():
-            with contained() as attempt:
+            with self._boundary.turn():
                 self.look(self._taken())
-            self._say_fault(attempt.fault)
-
-    def _say_fault(self, fault: BaseException | None) -> None:
-        if fault is not None and str(fault) != self._said:
-            self._said = str(fault)
-            _log.error("campaign_not_followed", error=self._said, exc_info=fault)
 
     def _taken(self) -> list[Incoming]:
         """What came, after a moment at the latest."""
@@ -172,20 +167,26 @@ class Follower:
         return found
 
     def look(self, news: Sequence[Incoming]) -> None:
-        """Take what came, look at the station, remember, and ask for what is due."""
+        """Take what came, look at the station, remember, and ask for what is due.
+
+        Raises StateError where the disk takes nothing: what came is known then, and is written and
+        acknowledged by a later look.
+        """
         kept, now = self._kept, self._with.clock.now()
+        self._unsaved += news
         for incoming in news:
             kept = self._heard(kept, incoming)
         for campaign, envelope in self._expired.no_more(now.utc):
             kept = self._accepted(kept, campaign, envelope, now.utc)
-        kept = self._vouched(kept, now.utc)
+        kept = self._kept = self._vouched(kept, now.utc)
         here = self._station(kept, now.utc)
         brought = self._fetch(kept, now.utc)
         here = replace(here, fetching=brought.why, refused=brought.refused)
         made = station.step(kept.memory, here, now.utc)
         self._remember(replace(kept, memory=made.memory))
-        for incoming in news:
+        for incoming in self._unsaved:
             incoming.done()
+        self._unsaved.clear()
         status = made.campaign_status
         if status is not None and self._phase_changed(status):
             _log.info(
@@ -206,9 +207,8 @@ class Follower:
             return status
         active = self._with.state().active_bundle
         judges = active is not None and active.sha256 == campaign.sha256
-        with contained() as attempt:
-            status = replace(status, measures=self._with.measured(campaign, judges))
-        self._say_fault(attempt.fault)
+        with self._boundary.turn():
+            return replace(status, measures=self._with.measured(campaign, judges))
         return status
 
     def _fetch(self, kept: StoredMemory, now_utc: float) -> FetchProgress:
@@ -384,9 +384,10 @@ class Follower:
             return StoredMemory()
 
     def _remember(self, kept: StoredMemory) -> None:
-        if kept != self._kept:
-            write_durably(self._file, write_kept(kept))
         self._kept = kept
+        if kept != self._on_disk:
+            write_durably(self._file, write_kept(kept))
+            self._on_disk = kept
 
 
 def _bad(state: State, ref: BundleRef) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from edge_daemon.core.candidates import BACK
@@ -33,14 +32,6 @@ RECEIPTS = 16
 """The newest ones, with those of changeovers since the swap."""
 
 
-@dataclass(frozen=True)
-class _OfRollouts:
-    """What was read of these rows, so that a turn without news costs no reading."""
-
-    rows: tuple[RolloutRow, ...] = ()
-    counts: SliceCounts | None = None
-
-
 class Measured:
     """Asked by the follower's thread alone; what it raises is that the journal cannot be read."""
 
@@ -48,7 +39,7 @@ class Measured:
         self._journal = journal
         self._line = line
         self._since: tuple[str, object] | None = None
-        self._rollouts = _OfRollouts()
+        self._counted: tuple[Campaign, tuple[RolloutRow, ...], SliceCounts] | None = None
 
     def of(self, campaign: Campaign, judges: bool) -> Measures:
         """All that is known now. `judges`: whether the bundle is what judges."""
@@ -76,11 +67,11 @@ class Measured:
         return done, counts.dropped + counts.uninspected
 
     def _counts(self, campaign: Campaign) -> SliceCounts:
+        """A turn without news costs no reading."""
         rows = self._journal.rollouts.newest(ROLLOUTS)
-        if self._rollouts.counts is None or rows != self._rollouts.rows:
-            self._rollouts = _OfRollouts(rows, counts_of(rows, campaign))
-        assert self._rollouts.counts is not None
-        return self._rollouts.counts
+        if self._counted is None or self._counted[:2] != (campaign, rows):
+            self._counted = (campaign, rows, counts_of(rows, campaign))
+        return self._counted[2]
 
 
 def _receipt_of(rows: Iterable[ReceiptRow], campaign: Campaign) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ digest, and somebody whom this box trusts vouches for it. A version never change
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Protocol
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BundleError, Code
 from edge_daemon.models.bundle import Manifest, verified_copy
-from edge_daemon.models.files import CHUNK_BYTES, Folder
+from edge_daemon.models.files import Folder, digest_of
 from edge_daemon.models.manifest import MANIFEST_FILE
 from edge_daemon.models.trust import Trust
 
@@ -89,19 +88,15 @@ def packed(
         verified = verified_copy(manifest, folder, Path(scratch) / "bundle", trust, tell)
         with Folder(verified.folder) as opened:
             entries, _ = opened.entries()
-        pieces = [_piece(verified.folder, entry.path, entry.size) for entry in entries]
+        pieces = []
+        for entry in entries:
+            place = verified.folder / entry.path
+            sha256, size = digest_of(place)
+            pieces.append(Piece(entry.path, size, sha256, place))
         pieces.sort(key=lambda piece: (piece.path == MANIFEST_FILE, piece.path))
         yield Package(
             manifest, tuple(pieces), verified.signer.name if verified.signer else None
         )
-
-
-def _piece(folder: Path, path: str, size: int) -> Piece:
-    digest = hashlib.sha256()
-    with (folder / path).open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return Piece(path, size, digest.hexdigest(), folder / path)
 
 
 def another(where: str, ref: BundleRef) -> BundleError:

@@ -6,28 +6,23 @@ not sent again, and one that broke off is gone on with where the registry still 
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPResponse
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from edge_daemon.errors import BoxError
 from edge_daemon.fleet.publish import Package, Piece, Published, Tell, another
-from edge_daemon.sources.http import Http
+from edge_daemon.sources.http import Answer, Http
 from edge_daemon.sources.oci import PATHS
-from edge_daemon.sources.oci_login import MANIFEST_TYPE, OciLogin
+from edge_daemon.sources.oci_login import EMPTY_TYPE, MANIFEST_TYPE, OciLogin
+from edge_daemon.sources.oci_repository import OCTETS, OciRepository, digest_of
 from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.source import SourceAway
 
 ARTIFACT_TYPE = "application/vnd.edge-daemon.bundle.v1"
-_OCTETS = "application/octet-stream"
 _EMPTY = b"{}"
-_EMPTY_SHA256 = hashlib.sha256(_EMPTY).hexdigest()
-_EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+_EMPTY_DIGEST = digest_of(_EMPTY)
 CHUNK_BYTES = 4 << 20
 """Sent at once; so much may have to be sent again."""
 TRIES = 5
@@ -60,44 +55,43 @@ class RegistryOrigin:
         alias: str | None,
         pace: Pace | None = None,
     ) -> None:
-        self._http, self._login, self._pace = http, login, pace or Pace()
-        self._repository, self._alias = repository, alias
-        self._base = f"{http.base}/v2/{quote(repository)}"
+        self._where = f"{urlsplit(http.base).netloc}/{repository}"
+        self._repository = OciRepository(http, login, repository)
+        self._alias, self._pace = alias, pace or Pace()
         self._sent = 0
 
     def put(self, package: Package, tell: Tell) -> Published:
         try:
-            self._login.renew(self._repository)
             return self._put(package, tell)
         except FileNotFoundError as error:
             raise BoxError(
-                f"{self._http.base} is no registry, or has no place for {self._repository}.",
+                f"{self._where} is no repository of a registry.",
                 hint="Correct the address after oci:.",
             ) from error
 
     def _put(self, package: Package, tell: Tell) -> Published:
         manifest = manifest_of(package)
         tag = package.ref.version.replace("+", "_")  # a tag has no plus
-        there = self._manifest(tag)
-        if there not in (None, manifest):
-            raise another(f"{self._http.base}/{self._repository}", package.ref)
+        there = self._repository.manifest(tag)
+        if there is not None and there.content != manifest:
+            raise another(self._where, package.ref)
         self._sent = 0
         if there is None:
-            self._empty()
+            if not self._repository.has(_EMPTY_DIGEST):
+                self._repository.upload(_EMPTY)
             for piece in package.pieces:
                 self._piece(piece, tell, package.size)
-            self._tag(tag, manifest)
+            self._repository.put_manifest(tag, manifest)
         else:
             tell(package.size, package.size)
         if self._alias not in (None, tag):
-            self._tag(str(self._alias), manifest)
-        host = urlsplit(self._http.base).netloc
-        return Published(f"{host}/{self._repository}:{tag}", there is None, self._sent)
+            self._repository.put_manifest(str(self._alias), manifest)
+        return Published(f"{self._where}:{tag}", there is None, self._sent)
 
     # ------------------------------------------------------------------ blobs
 
     def _piece(self, piece: Piece, tell: Tell, total: int) -> None:
-        if self._has(piece.sha256):
+        if self._repository.has(f"sha256:{piece.sha256}"):
             tell(piece.size, total)
             return
         upload, failures, told = _Upload(), 0, 0
@@ -110,7 +104,7 @@ class RegistryOrigin:
                 if failures >= TRIES:
                     why = error.message if isinstance(error, SourceAway) else "it forgets uploads"
                     raise SourceAway(
-                        f"{piece.path} does not come through to {self._http.base}: {why}",
+                        f"{piece.path} does not come through to {self._where}: {why}",
                         hint="Publish it again: what is there is not sent again.",
                     ) from error
                 if failures > 1 or isinstance(error, FileNotFoundError):
@@ -122,91 +116,30 @@ class RegistryOrigin:
 
     def _go_on(self, piece: Piece, upload: _Upload, *, is_doubtful: bool) -> None:
         """One chunk, or the end of a file."""
+        repository = self._repository
         if not upload.where:
-            with self._asked("POST", f"{self._base}/blobs/uploads/") as answer:
-                upload.where = self._location(answer)
+            upload.where = repository.begin_upload()
         elif is_doubtful:
-            with self._asked("GET", upload.where) as answer:
-                upload.at, upload.where = _received(answer), self._location(answer, upload.where)
+            answer = repository.send("GET", upload.where)
+            upload.at = _received(answer)
+            upload.where = repository.location(answer, upload.where)
         with piece.place.open("rb") as file:
             file.seek(upload.at)
             chunk = file.read(CHUNK_BYTES)
         if not chunk:
-            self._end(upload.where, piece.sha256)
+            repository.end_upload(upload.where, f"sha256:{piece.sha256}")
             upload.is_whole = True
             return
         last = upload.at + len(chunk) - 1
-        span = {"Content-Range": f"{upload.at}-{last}", "Content-Type": _OCTETS}
-        with self._asked("PATCH", upload.where, chunk, span) as answer:
-            upload.at, upload.where = last + 1, self._location(answer, upload.where)
+        span = {"Content-Range": f"{upload.at}-{last}", "Content-Type": OCTETS}
+        answer = repository.send("PATCH", upload.where, chunk, span)
+        upload.at, upload.where = last + 1, repository.location(answer, upload.where)
         self._sent += len(chunk)
 
-    def _empty(self) -> None:
-        """The manifest's config, which says nothing."""
-        if self._has(_EMPTY_SHA256):
-            return
-        with self._asked("POST", f"{self._base}/blobs/uploads/") as answer:
-            where = self._location(answer)
-        self._end(where, _EMPTY_SHA256, _EMPTY)
 
-    def _has(self, sha256: str) -> bool:
-        try:
-            with self._asked("HEAD", f"{self._base}/blobs/sha256:{sha256}", answers=(200, 307)):
-                return True
-        except FileNotFoundError:
-            return False
-
-    def _end(self, where: str, sha256: str, content: bytes = b"") -> None:
-        mark = "&" if urlsplit(where).query else "?"
-        kind = {"Content-Type": _OCTETS}
-        with self._asked("PUT", f"{where}{mark}digest=sha256:{sha256}", content, kind):
-            return
-
-    # ------------------------------------------------------------------ manifests
-
-    def _manifest(self, tag: str) -> bytes | None:
-        try:
-            headers = self._login.headers(self._repository)
-            return self._http.text(f"{self._base}/manifests/{tag}", headers)
-        except FileNotFoundError:
-            return None
-
-    def _tag(self, tag: str, manifest: bytes) -> None:
-        kind = {"Content-Type": MANIFEST_TYPE}
-        with self._asked("PUT", f"{self._base}/manifests/{tag}", manifest, kind):
-            return
-
-    # ------------------------------------------------------------------ asking
-
-    @contextmanager
-    def _asked(
-        self,
-        method: str,
-        url: str,
-        body: bytes = b"",
-        headers: dict[str, str] | None = None,
-        answers: tuple[int, ...] = (),
-    ) -> Iterator[HTTPResponse]:
-        """The answer; with a new token where the old one has ended meanwhile."""
-        for may_renew in (True, False):
-            given = {**self._login.headers(self._repository), **(headers or {})}
-            refused = (401,) if may_renew else ()
-            with self._http.send(method, url, body, given, (*answers, *refused)) as answer:
-                if answer.status != 401:
-                    yield answer
-                    return
-            self._login.renew(self._repository)
-
-    def _location(self, answer: HTTPResponse, before: str = "") -> str:
-        given = answer.getheader("Location") or before
-        if not given:
-            raise SourceAway(f"{self._http.base} does not say where an upload goes on.")
-        return urljoin(f"{self._base}/", given)
-
-
-def _received(answer: HTTPResponse) -> int:
+def _received(answer: Answer) -> int:
     """From `Range: 0-<last byte>`; a registry that has nothing says 0-0 or nothing."""
-    last = (answer.getheader("Range") or "0-0").rpartition("-")[2]
+    last = answer.headers.get("range", "0-0").rpartition("-")[2]
     return int(last) + 1 if last.isdigit() and int(last) else 0
 
 
@@ -214,7 +147,7 @@ def manifest_of(package: Package) -> bytes:
     """The manifest; the same bundle always gives the same bytes, so the same digest."""
     layers: list[dict[str, Any]] = [
         {
-            "mediaType": _OCTETS,
+            "mediaType": OCTETS,
             "digest": f"sha256:{piece.sha256}",
             "size": piece.size,
             "annotations": {PATHS[0]: piece.path},
@@ -226,8 +159,8 @@ def manifest_of(package: Package) -> bytes:
         "mediaType": MANIFEST_TYPE,
         "artifactType": ARTIFACT_TYPE,
         "config": {
-            "mediaType": _EMPTY_TYPE,
-            "digest": f"sha256:{_EMPTY_SHA256}",
+            "mediaType": EMPTY_TYPE,
+            "digest": _EMPTY_DIGEST,
             "size": len(_EMPTY),
         },
         "layers": layers,

@@ -19,7 +19,7 @@ from pathlib import Path
 from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import BoxError, BundleError, Code
 from edge_daemon.models.document import MAX_BYTES
-from edge_daemon.models.files import Copied, FileEntry, Folder, digest_of, folder_digest
+from edge_daemon.models.files import Copied, FileEntry, Folder, digest_of, folder_digest, free_bytes
 from edge_daemon.models.first_bytes import refuse_unlike
 from edge_daemon.models.manifest import (
     MANIFEST_FILE,
@@ -179,9 +179,7 @@ def _holds_little(fd: int, size: int) -> bool:
 
 def _refuse_without_room(destination: Path, size_bytes: int) -> None:
     """Refuse a copy that does not fit: the disk holds the daemon's journal too."""
-    disk = os.statvfs(destination)
-    blocks = disk.f_bavail if os.geteuid() else disk.f_bfree
-    if blocks * disk.f_frsize < size_bytes:
+    if free_bytes(destination) < size_bytes:
         raise BoxError(
             f"The bundle takes {size_bytes >> 20} MiB, which the disk does not have left.",
             hint="Free space where the daemon's state is.",

@@ -210,6 +210,12 @@ def digest_of(path: Path) -> tuple[str, int]:
     return file.sha256, file.size
 
 
+def free_bytes(folder: Path) -> int:
+    """What this user may still write there: what is kept for root is root's alone."""
+    disk = os.statvfs(folder)
+    return (disk.f_bavail if os.geteuid() else disk.f_bfree) * disk.f_frsize
+
+
 def sync_tree(path: Path) -> None:
     """Force every file and folder of a tree to the disk, the folder itself last."""
     for folder, _, files in os.walk(path, topdown=False):

@@ -269,7 +269,7 @@ class _Pull:
     def _go_on(self, path: str, limit: int, sha256: str | None) -> int:
         listed = self._offered.files.get(path)
         expected = sha256 or (listed.sha256 if listed else None)
-        with self._staging.part(path) as part:
+        with Part(self._staging, path) as part:
             part.read_back(min(self._staging.done(path), limit))
             try:
                 is_whole = part.size == limit or self._append(path, part, limit)

@@ -6,12 +6,14 @@ Credentials are read from their file for each request, and go to the source's ow
 from __future__ import annotations
 
 import base64
+import json
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from edge_daemon.errors import BundleError
@@ -29,6 +31,17 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
+def json_object(content: bytes, what: str) -> dict[str, Any]:
+    """A server's answer; raises BundleError where it is no JSON object."""
+    try:
+        plain = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{what} is no JSON.", hint="Is this the right address?") from error
+    if not isinstance(plain, dict):
+        raise BundleError(f"{what} is no JSON object.", hint="Is this the right address?")
+    return plain
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a server said; the names of `headers` are in lower case."""
@@ -36,11 +49,6 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     content: bytes
-
-
-def _target(url: str) -> str:
-    parts = urlsplit(url)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 class Http:
@@ -101,22 +109,6 @@ class Http:
         with self.get(url, {**wanted, "Range": "bytes=0-"}) as answer:  # it is shorter now
             yield self._stream(answer, 0)
 
-    @contextmanager
-    def send(
-        self,
-        method: str,
-        url: str,
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-        answers: tuple[int, ...] = (),
-    ) -> Iterator[HTTPResponse]:
-        """Send something there; raises as `get`, and follows no redirect."""
-        with closing(self._connection(url)) as connection:
-            given = {"Content-Length": str(len(body)), **(headers or {})}
-            answer = self._asked(connection, url, given, (method, body))
-            self._check(answer, (201, 202, 204, *answers))
-            yield answer
-
     def text(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
         """A small document whole; raises as `get`, and BundleError where it is too large."""
         with self.get(url, headers) as answer, self._as_away():
@@ -146,8 +138,7 @@ class Http:
         Raises SourceAway where there is none.
         """
         with closing(self._connection(url)) as connection, self._as_away():
-            connection.request(method, _target(url), body, self._headers(url, headers))
-            answer = connection.getresponse()
+            answer = self._asked(connection, url, headers, (method, body))
             told = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, told, answer.read(MOST_JSON_BYTES))
 
@@ -169,6 +160,11 @@ class Http:
                 f"The ca of {self.base} holds no certificate.",
                 hint="Put the authority's PEM there.",
             ) from error
+        except OSError as error:
+            raise SourceAway(
+                f"The ca of {self.base} cannot be read: {error.strerror}.",
+                hint="Let the daemon's user read it.",
+            ) from error
         return HTTPSConnection(host, port, timeout=self._timeout_s, context=context)
 
     def _asked(
@@ -180,17 +176,17 @@ class Http:
     ) -> HTTPResponse:
         with self._as_away():
             method, body = sent
-            connection.request(method, _target(url), body, self._headers(url, headers))
+            parts = urlsplit(url)
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request(method, target, body, self._headers(url, headers))
             return connection.getresponse()
 
     def _headers(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
         made = {"User-Agent": "edge-daemon", **headers}
-        own = urlsplit(self.base)
-        if urlsplit(url)[:2] == own[:2] and "Authorization" not in made:
-            given = self._authorization()
-            return {**made, "Authorization": given} if given else made
-        if urlsplit(url)[:2] != own[:2]:
+        if urlsplit(url)[:2] != urlsplit(self.base)[:2]:
             made.pop("Authorization", None)
+        elif "Authorization" not in made and (given := self._authorization()):
+            made["Authorization"] = given
         return made
 
     def _check(self, answer: HTTPResponse, answers: tuple[int, ...]) -> None:

@@ -22,28 +22,29 @@ def make_source(settings: BundleSource) -> Source:
     if settings.folder is not None:
         return FolderSource(settings.folder)
     if settings.oci is not None:
-        return _oci(settings)
-    http = Http(settings.where, settings.readable_ca, lambda: _authorization(settings))
-    return WebSource(http) if settings.http is not None else MlflowSource(http)
+        return OciSource(
+            settings.where, settings.readable_ca, partial(_basic, settings), settings.read_token
+        )
+    return (
+        WebSource(_http(settings)) if settings.http is not None else MlflowSource(_http(settings))
+    )
 
 
 def make_writer(settings: BundleSource, device: str) -> Writer | None:
     """What tells the source of outcomes; None where its settings do not ask for that."""
     if not settings.write_back:
         return None
-    if settings.oci is not None:
-        http = Http(settings.where, settings.readable_ca)
-        ca, basic = settings.readable_ca, partial(_basic, settings)
-        login = OciLogin(http, ca, basic, settings.read_token, "pull,push")
-        return OciReferrers(http, login, device)
-    http = Http(settings.where, settings.readable_ca, lambda: _authorization(settings))
-    return MlflowTags(http, device)
-
-
-def _oci(settings: BundleSource) -> OciSource:
-    return OciSource(
-        settings.where, settings.readable_ca, lambda: _basic(settings), settings.read_token
+    if settings.oci is None:
+        return MlflowTags(_http(settings), device)
+    http = Http(settings.where, settings.readable_ca)
+    login = OciLogin(
+        http, settings.readable_ca, partial(_basic, settings), settings.read_token, "pull,push"
     )
+    return OciReferrers(http, login, device)
+
+
+def _http(settings: BundleSource) -> Http:
+    return Http(settings.where, settings.readable_ca, partial(_authorization, settings))
 
 
 def _authorization(settings: BundleSource) -> str | None:

@@ -8,7 +8,6 @@ cannot reach the bucket, the file begins anew.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
@@ -18,7 +17,7 @@ from edge_daemon.core.lineage import MOST_NAMES, Origin
 from edge_daemon.errors import BundleError
 from edge_daemon.models.files import MAX_DEPTH, MAX_ENTRIES, is_inner_path
 from edge_daemon.models.manifest import MANIFEST_FILE
-from edge_daemon.sources.http import Http
+from edge_daemon.sources.http import Http, json_object
 from edge_daemon.sources.source import Offered, RemoteFile, SourceAway, Stream
 
 _API = "api/2.0/mlflow"
@@ -77,7 +76,7 @@ class MlflowSource:
 
     def _in_bucket(self, path: str, at: int) -> AbstractContextManager[Stream]:
         """From the address that the server signs; raises where it has no bucket."""
-        signed = _json(self._http.text(f"{self.where}/{_PRESIGNED}/{path}"))
+        signed = self._object(f"{_PRESIGNED}/{path}")
         headers = {str(name): str(value) for name, value in _table(signed, "headers").items()}
         return self._http.stream(str(signed.get("url")), at, headers)
 
@@ -137,7 +136,7 @@ class MlflowSource:
 
     def _walk(self, place: str, inner: str, depth: int) -> Iterator[tuple[str, int | None]]:
         query = urlencode({"path": f"{place}/{inner}".rstrip("/")})
-        found = _json(self._http.text(f"{self.where}/{_ARTIFACTS}?{query}"))
+        found = self._object(f"{_ARTIFACTS}?{query}")
         listed = found.get("files") or []
         for each in listed if isinstance(listed, list) else []:
             entry = each if isinstance(each, dict) else {}
@@ -156,17 +155,10 @@ class MlflowSource:
                 yield path, int(size) if size.isdecimal() else None
 
     def _ask(self, verb: str, **query: str) -> dict[str, Any]:
-        return _json(self._http.text(f"{self.where}/{_API}/{verb}?{urlencode(query)}"))
+        return self._object(f"{_API}/{verb}?{urlencode(query)}")
 
-
-def _json(content: bytes) -> dict[str, Any]:
-    try:
-        plain = json.loads(content)
-    except (ValueError, RecursionError):
-        plain = None
-    if not isinstance(plain, dict):
-        raise BundleError("The server does not answer as MLflow does.", hint="Correct the address.")
-    return plain
+    def _object(self, path: str) -> dict[str, Any]:
+        return json_object(self._http.text(f"{self.where}/{path}"), f"The answer of {self.where}")
 
 
 def _table(plain: dict[str, Any], key: str) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import BundleError, Code
 from edge_daemon.models.files import is_inner_path
-from edge_daemon.sources.http import Http
-from edge_daemon.sources.oci_login import OciLogin, json_object
+from edge_daemon.sources.http import Http, json_object
+from edge_daemon.sources.oci_login import OciLogin
 from edge_daemon.sources.source import Offered, RemoteFile, Stream
 
 PATHS = ("org.opencontainers.image.title", "org.cncf.model.filepath")

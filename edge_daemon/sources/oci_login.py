@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from edge_daemon.errors import BundleError
-from edge_daemon.sources.http import Http
+from edge_daemon.sources.http import Http, json_object
 from edge_daemon.sources.source import SourceAway
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-_ACCEPTED = (MANIFEST_TYPE, "application/vnd.docker.distribution.manifest.v2+json")
+DOCKER_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -40,7 +38,7 @@ class OciLogin:
 
     def headers(self, repository: str) -> dict[str, str]:
         """Those of each request about this repository."""
-        headers = {"Accept": ", ".join(_ACCEPTED)}
+        headers = {"Accept": f"{MANIFEST_TYPE}, {DOCKER_TYPE}"}
         token = self._token()
         given = f"Bearer {token}" if token else self._issued.get(repository) or self._basic()
         return {**headers, "Authorization": given} if given else headers
@@ -75,14 +73,3 @@ class OciLogin:
         if not isinstance(token, str):
             raise SourceAway(f"{where} gives no token.", hint="Correct user and password_file.")
         return token
-
-
-def json_object(content: bytes, what: str) -> dict[str, Any]:
-    """A registry's answer; raises BundleError where it is no JSON object."""
-    try:
-        plain = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{what} is no JSON.", hint="Is this the right address?") from error
-    if not isinstance(plain, dict):
-        raise BundleError(f"{what} is no JSON object.", hint="Is this the right address?")
-    return plain

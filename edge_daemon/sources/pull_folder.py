@@ -19,11 +19,12 @@ from pathlib import Path
 from edge_daemon.documents import MALFORMED
 from edge_daemon.documents.durable import write_durably
 from edge_daemon.errors import BoxError
+from edge_daemon.models.files import free_bytes
 from edge_daemon.models.shared_folder import alone_in
 
 _PULLS = ".pulls"
 _FORGOTTEN_S = 14 * 86_400.0
-_SPARE_BYTES = 64 << 20
+SPARE_BYTES = 64 << 20
 """Left free for the journal, whatever is pulled."""
 
 SAVED_EVERY_BYTES = 4 << 20
@@ -67,7 +68,7 @@ class Staging:
         """A small file, at once."""
         target = self.folder / path
         target.unlink(missing_ok=True)
-        with self.part(path) as file:
+        with Part(self, path) as file:
             file.write(content)
 
     def note(self, path: str, size: int) -> None:
@@ -95,20 +96,14 @@ class Staging:
         shutil.rmtree(self.folder, ignore_errors=True)
         self._notes.unlink(missing_ok=True)
 
-    def part(self, path: str) -> Part:
-        """A file to go on with, after what is there of it."""
-        return Part(self, path)
-
     def reserve(self, path: str, size: int, others: int) -> None:
         """Take the room of a file now, and see that `others` bytes more are free.
 
         Raises BoxError where they are not.
         """
-        disk = os.statvfs(self.folder)
-        blocks = disk.f_bavail if os.geteuid() else disk.f_bfree
-        with self.part(path) as file:
+        with Part(self, path) as file:
             missing = max(0, size - os.fstat(file.fileno()).st_blocks * 512)
-            if blocks * disk.f_frsize < missing + others + _SPARE_BYTES:
+            if free_bytes(self.folder) < missing + others + SPARE_BYTES:
                 raise BoxError(
                     f"The store's disk has no room for {(missing + others) >> 20} MiB more.",
                     hint="A pull needs twice its bundle's size. Free space there.",

@@ -34,10 +34,6 @@ class SourceEvent:
     came: Manifest | None = None
     origin: Origin | None = None
 
-    @property
-    def is_new(self) -> bool:
-        return self.came is not None
-
 
 @dataclass(frozen=True)
 class Refusal:

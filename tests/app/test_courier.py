@@ -113,6 +113,13 @@ def test_it_fetches_what_a_campaign_names_tells_neighbours_and_takes_its_word_ba
         watch.came(Incoming(TOPIC, b"nonsense", NOW))
         watch.hear(station())
         assert watch.problem() == ()
+        spoken = len(said)
+        watch.hear(station())
+        assert len(said) == spoken
+        watch.online()
+        watch.hear(station())
+        assert len(said) == spoken + 1
+        assert json.loads(said[-1][1])["have"] == 1.0
     finally:
         watch.stop()
     assert said[-1] == (TOPIC, b"")

@@ -75,6 +75,23 @@ def settings(tmp_path: Path, broker: Mosquitto) -> Path:
     return settings_file(tmp_path, broker, f"fleet: {{trust: {{keys: [{trusted}]}}}}\n")
 
 
+def test_a_campaign_that_it_does_not_follow_is_told_with_the_reason(
+    tmp_path: Path, settings: Path, broker: Mosquitto
+) -> None:
+    """Whoever waits for it learns why nothing opens."""
+    stranger, _ = generate_keypair(tmp_path, "stranger")
+    made = campaign(id="forged", serial=500)
+    envelope = sign(canonical(made), messages.KIND, stranger)
+    publish(broker, {messages.campaign_topic("forged"): envelope})
+    with ExitStack() as undo:
+        service = Service(tmp_path, settings, "a")
+        undo.callback(service.kill)
+        service.until_said("1 of 1 stations have not answered: cam1", "WATCHDOG=1")
+        _, printed = service.end()
+    (told,) = (line for line in printed.splitlines() if "forged" in line)
+    assert told.startswith("fleet/forged/campaign is not followed: ")
+
+
 def test_two_services_open_one_wave_and_end_at_sigterm(tmp_path: Path, settings: Path) -> None:
     with ExitStack() as undo:
         services = [Service(tmp_path, settings, name) for name in ("a", "b")]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace as changed
 
 from edge_daemon.collecting.catalogue import Catalogue, Truth
 from edge_daemon.collecting.pixels import encoded
@@ -46,7 +46,7 @@ def record(frame: int, boot: str = "b1", part: int | None = None) -> Record:
         (),
         (bottle, scratch, faint) if is_ng else (bottle, faint),
     )
-    new = ModelResult("bottle@1.5.0", "bb", "r2", "ok", (), (replace(bottle, confidence=0.8),))
+    new = ModelResult("bottle@1.5.0", "bb", "r2", "ok", (), (changed(bottle, confidence=0.8),))
     why = Why.DISAGREEMENT if is_ng else Why.AUDIT
     told = PartResult(number, f"T-{number}", None, old.verdict)
     return Record(

@@ -281,6 +281,37 @@ def test_contrast_tells_of_a_part_that_no_model_finds(tmp_path: Path) -> None:
     assert [each["frame"] for each in line.kept()] == [60]
 
 
+def test_a_part_that_is_kept_already_learns_that_a_later_frame_shows_nothing(
+    tmp_path: Path,
+) -> None:
+    """Its probability is that of all of its reasons, or estimates would weigh it wrongly."""
+    line = Line(tmp_path, {Why.DISAGREEMENT: 1.0, Why.NOTHING_FOUND: 1.0}, by=By.TRACK, room=80)
+    line.collector.start()
+
+    def pass_by(grey: int, part: int, **more: Any) -> None:
+        lease = line.ring.begin(SHAPE)
+        lease.pixels.fill(90)
+        lease.pixels[:, :80] = grey
+        line.ring.commit(lease, Instant(0.0, 0.0))
+        judged = line.judge(**more)
+        line.offer(judged, line.ring.pop())
+        line.collector.seen(judged.frame, (part,))
+        while line.collector.is_measuring:
+            pass
+
+    bottle = (Detection("bottle", 0.9, (0.0, 0.0, 80.0, 120.0)),)
+    for part in range(30):
+        pass_by(200, part, detections=bottle, part_in_view=True)
+        pass_by(91, part)
+    scratch = (Detection("scratch", 0.8, (5.0, 5.0, 50.0, 50.0)),)
+    shadow = opinion(NEW, RECIPE, scratch, (160, 120), 3.0)
+    pass_by(200, 30, detections=bottle, part_in_view=True, shadow=shadow)
+    pass_by(200, 30)  # the model does not see it any more
+    line.collector.stop(GENEROUS_S)
+    (kept,) = line.kept()
+    assert kept["parts"][0]["reasons"] == ["disagreement", "nothing_found"]
+
+
 def test_people_are_never_written(tmp_path: Path) -> None:
     """Cropped to a part of the view, boxes along with it; a person is black, a zone too."""
     hidden = PrivacyMask(

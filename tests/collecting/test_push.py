@@ -201,5 +201,5 @@ def test_what_is_wrong_with_tls_is_said(tmp_path: Path, taker: Taker) -> None:
     pushed = push_to(tmp_path / "kept", http={"url": secure}).send_all()
     assert pushed.fault.endswith("does not speak TLS")
     pushed = push_to(tmp_path / "kept", http={"url": secure, "ca": str(ca)}).send_all()
-    assert pushed.fault == "the ca of collect.push holds no certificate"
+    assert pushed.fault == f"The ca of {secure} holds no certificate"
     assert taker.taken == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as changed
 
 from edge_daemon.collecting.catalogue import Catalogue
 from edge_daemon.collecting.record import Record, ShownPart, name_of, read, written
@@ -63,6 +65,30 @@ def test_a_record_is_read_as_it_was_written() -> None:
 def test_what_is_no_record_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="no record"):
         read(content, record(1).name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"frame": True},
+        {"frame": -1},
+        {"utc": "1"},
+        {"verdict": "fine"},
+        {"reason": "none"},
+        {"size": [640]},
+        {"causes": [7]},
+        {"picture": "other.jpg"},
+        {"hash": 5},
+        {"parts": [{}]},
+    ],
+)
+def test_a_record_with_a_wrong_or_missing_word_is_refused(change: dict[str, object]) -> None:
+    whole = record(7)
+    plain = json.loads(written(whole))
+    (key,) = change
+    for broken in ({**plain, **change}, {name: plain[name] for name in plain if name != key}):
+        with pytest.raises(ValueError, match="no record"):
+            read(json.dumps(broken).encode(), whole.name)
 
 
 @pytest.mark.parametrize("step", range(8))
@@ -181,7 +207,7 @@ def test_a_later_reason_waits_for_the_picture(tmp_path: Path) -> None:
     store = opened(tmp_path, by_frame=False)
     store.chosen_anew(Inclusion("7", 0.1, 1.0, (Why.NG, Why.AUDIT), Why.NG))
     store.tend()
-    low = replace(record(3, Why.NG, unit="7").parts[0], probability=0.2)
+    low = changed(record(3, Why.NG, unit="7").parts[0], probability=0.2)
     store.keep(replace(record(3, Why.NG, unit="7"), parts=(low,)), CONTENT, LOOK)
     (each,) = Catalogue(tmp_path)
     assert each.record.parts[0].reasons == (Why.NG, Why.AUDIT)

@@ -86,6 +86,9 @@ def test_a_crowd_of_invented_stations_stays_bounded() -> None:
     for number in range(MOST + 100):
         heard.hear(peer_topic("h", f"ghost{number}"), peer(THERE, NOW))
     assert len(heard.there(NOW)) == MOST
+    assert not heard.there(NOW + LASTS_S)
+    heard.hear(peer_topic("h", "cam1"), peer(THERE, NOW + LASTS_S))
+    assert [each.device for each in heard.there(NOW + LASTS_S)] == ["cam1"]
 
 
 def test_a_site_knows_who_is_in_a_swarm() -> None:

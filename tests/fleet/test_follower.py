@@ -222,6 +222,28 @@ def test_the_broker_may_forget_only_what_is_on_disk(tmp_path: Path) -> None:
     assert kept.memory.heard[MADE.id].is_stopped
 
 
+def test_a_stop_that_came_while_the_disk_was_full_holds_and_is_kept_once_there_is_room(
+    tmp_path: Path,
+) -> None:
+    rig = Rig(tmp_path)
+    rig.hear(*rig.signed(MADE))
+    in_its_place = tmp_path / MEMORY_FILE
+    in_its_place.unlink()
+    (in_its_place / "full").mkdir(parents=True)  # no file can be put there
+    rig.forgotten.clear()
+    with pytest.raises(StateError):
+        rig.hear(*STOP)
+    with pytest.raises(StateError):
+        rig.hear(*OPEN)
+    assert rig.forgotten == []
+    (in_its_place / "full").rmdir()
+    in_its_place.rmdir()
+    rig.follower.look([])
+    assert rig.forgotten == [STOP[0], OPEN[0]]
+    assert parse_kept(in_its_place.read_bytes()).memory.heard[MADE.id].is_stopped
+    assert rig.asked == []
+
+
 @pytest.mark.parametrize("body", [b"{}", b"\xff", b"[]", b"null", b'{"payload": 1}'])
 def test_a_bad_message_changes_nothing_and_is_done_with(tmp_path: Path, body: bytes) -> None:
     rig = Rig(tmp_path)

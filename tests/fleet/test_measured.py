@@ -138,6 +138,8 @@ def test_everything_is_read_from_the_journal_as_it_grows(journal: Journal) -> No
     journal.commit(Entry(rollouts=RolloutsEntry(row()), receipts=(receipt("s-1"),)))
     told = measured.of(MADE, True)
     assert (told.frames, told.uninspected) == (498, 8)
+    assert told.counts == counts_of([row()], MADE)
+    assert measured.of(replace(MADE, id="next", sha256="2" * 64), False).counts == {}
     assert (told.before_ms, told.after_ms, told.slower) == (20.0, 25.0, 1.25)
     assert told.golden == {"low_light": {"n": 20, "old": 19, "new": 20}}
     assert told.counts["low_light"]["n"] == 18

@@ -57,7 +57,7 @@ def test_what_is_new_comes_and_is_told_once(station: Station, shelf: Path) -> No
     watching.look()
     assert station.listed == ["bottle@1.0.0"]
     (told,) = watching.told
-    assert (told.is_new, str(told.came and told.came.ref)) == (True, "bottle@1.0.0")
+    assert str(told.came and told.came.ref) == "bottle@1.0.0"
     assert told.origin is not None
     assert (told.origin.kind, told.origin.url) == ("folder", str(shelf))
     make_bundle(shelf, "bottle@1.1.0", key=station.key)
@@ -98,7 +98,7 @@ def test_a_refusal_is_told_once_and_tried_ever_more_rarely(
     for _ in range(24):
         watching.look()
     assert len(watching.told) == 1
-    assert not watching.told[0].is_new
+    assert watching.told[0].came is None
     assert "digest of weights.pt" in watching.messages[0]
     (problem,) = watching.watch.problems()
     assert problem.startswith(f"bottle from {web.url} is refused: The digest of weights.pt")
@@ -151,7 +151,7 @@ def test_one_bad_name_does_not_keep_the_others_away(station: Station, shelf: Pat
     watching = Watching(station, (folder_source(shelf, bad="newest", can="all"),))
     watching.look()
     assert station.listed == ["can@1.0.0"]
-    assert [each.is_new for each in watching.told] == [False, True]
+    assert [each.came is not None for each in watching.told] == [False, True]
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o744])

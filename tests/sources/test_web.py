@@ -210,3 +210,6 @@ def test_what_is_wrong_with_tls_is_said(web: WebShelf, tmp_path: Path) -> None:
     empty.write_text("none")
     with pytest.raises(SourceAway, match=r"The ca of https://127\.0\.0\.1:9 holds no certificate"):
         Http("https://127.0.0.1:9", ca=lambda: str(empty)).text("https://127.0.0.1:9/x")
+    gone = str(tmp_path / "gone.pem")
+    with pytest.raises(SourceAway, match="cannot be read: No such file"):
+        Http("https://127.0.0.1:9", ca=lambda: gone).text("https://127.0.0.1:9/x")

@@ -14,8 +14,7 @@ from pathlib import Path
 import structlog
 
 from edge_daemon.config.fleet import FleetTrust
-from edge_daemon.errors import BoxError, ConfigurationError, EdgeDaemonError, SenderError
-from edge_daemon.fleet.freshness.current import Remembered
+from edge_daemon.errors import BoxError, EdgeDaemonError, SenderError
 from edge_daemon.fleet.freshness.mirror import HeardTimestamp, Mirror, mirror_of
 from edge_daemon.fleet.freshness.refresh import refresh_once
 from edge_daemon.host.clock import Clock
@@ -112,32 +111,26 @@ class Refresher:
 
     def _try_heard(self, timestamp: bytes) -> None:
         """Mostly it names the snapshot that is here already, and no server has to be up for it."""
-        if self._mirror is not None:
-            alone = HeardTimestamp(timestamp, None)
-            try:
-                self._refreshed(alone)
-            except (SenderError, BoxError):
-                pass
-            else:
-                return self._say(Refreshed(where=alone.where))
-        self._try(HeardTimestamp(timestamp, self._mirror))
-        return None
+        alone = HeardTimestamp(timestamp, None)
+        if self._mirror is not None and self._fault(alone) is None:
+            self._say(Refreshed(where=alone.where))
+        else:
+            self._try(HeardTimestamp(timestamp, self._mirror))
 
     def _try(self, mirror: Mirror) -> bool:
-        why: EdgeDaemonError | None = None
+        fault = self._fault(mirror)
+        why = "" if fault is None else fault.message
+        self._say(Refreshed(why, isinstance(fault, SenderError), mirror.where))
+        return fault is None
+
+    def _fault(self, mirror: Mirror) -> EdgeDaemonError | None:
+        """Why what the mirror has is not believed; None: it is, and it is kept."""
         try:
-            self._refreshed(mirror)
-        except (SenderError, BoxError, ConfigurationError) as error:
-            why = error
-        said = Refreshed(where=mirror.where)
-        if why is not None:
-            said = Refreshed(why.message, isinstance(why, SenderError), mirror.where)
-        self._say(said)
-        return why is None
+            refresh_once(self._trust, self._folder, mirror, self._clock)
+        except (SenderError, BoxError) as error:
+            return error
+        return None
 
     def _say(self, said: Refreshed) -> None:
         self._last = said
         self.tell(said)
-
-    def _refreshed(self, mirror: Mirror) -> Remembered:
-        return refresh_once(self._trust, self._folder, mirror, self._clock)
