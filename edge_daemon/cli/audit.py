@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -31,7 +31,7 @@ class Action(str, Enum):
 
 def audit(
     action: Annotated[
-        Optional[Action],  # noqa: UP045 - typer reads this at run time on 3.10
+        Action | None,
         typer.Argument(
             help="verify: is the chain of hashes whole? trust-clock: the clock is right, though "
             "later times are on record.",
@@ -39,7 +39,7 @@ def audit(
         ),
     ] = None,
     head: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             help="A head that was kept, SEQ:HASH, or a file of health messages or receipts.",
             show_default=False,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import structlog
 import typer
@@ -66,7 +66,7 @@ Findings = Mapping[str, Sequence[Finding]]
 def check(
     file: ConfigFile = None,
     section: Annotated[
-        Optional[list[Section]],  # noqa: UP045 - typer reads this at run time on 3.10
+        list[Section] | None,
         typer.Option(help="Only this section; may be repeated.", show_default=False),
     ] = None,
     output: Annotated[Output, typer.Option(help="text, or json for programs.")] = Output.TEXT,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -41,7 +41,7 @@ app = typer.Typer(
 )
 
 Reasons = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    str | None,
     typer.Option("--reason", help="Only pictures kept for these reasons: disagreement,ng."),
 ]
 
@@ -109,7 +109,7 @@ def purge(
     file: ConfigFile = None,
     reason: Reasons = None,
     days: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(
             "--older-than-days", min=0.0, max=36_500.0, help="Only pictures that are older."
         ),
@@ -214,7 +214,7 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
         ),
     ],
     file: ConfigFile = None,
-    by: Annotated[Optional[str], typer.Option(help="Who labelled; else your user name.")] = None,  # noqa: UP045
+    by: Annotated[str | None, typer.Option(help="Who labelled; else your user name.")] = None,
     reviewed: Annotated[
         bool,
         typer.Option(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -34,7 +34,7 @@ def drill(
         bool, typer.Option("--faults", help="Broken bundles and killed workers in between.")
     ] = False,
     models: Annotated[
-        Optional[tuple[str, str]],  # noqa: UP045 - typer reads this at run time on 3.10
+        tuple[str, str] | None,
         typer.Option(
             metavar="A B",
             help="The two bundles; else the two newest of the active name.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -45,7 +45,7 @@ SHOWN = 20
 """Names of one kind that are shown at once; the ledger has all."""
 
 Patience = Annotated[
-    Optional[float],  # noqa: UP045 - typer reads this at run time on 3.10
+    float | None,
     typer.Option(
         "--patience", min=1.0, help="Seconds after which a report is old; else three of its own."
     ),

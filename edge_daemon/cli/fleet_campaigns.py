@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -58,8 +58,7 @@ if TYPE_CHECKING:  # python-tuf is an extra
 app = typer.Typer()
 
 CampaignFile = Annotated[
-    Path,
-    typer.Argument(help="The campaign's file.", metavar="FILE", exists=True, dir_okay=False),
+    Path, typer.Argument(help="The campaign's file.", metavar="FILE", exists=True, dir_okay=False)
 ]
 Id = Annotated[str, typer.Argument(help="The campaign's id.", metavar="ID")]
 Reason = Annotated[str, typer.Option(help="Why; it stays on record.")]
@@ -89,8 +88,7 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
     ),
     soak: Annotated[str, typer.Option(help="Minutes between two waves, such as 30,120,120.")] = "",
     canary: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(help="A station for the first wave; may be repeated."),
+        list[str] | None, typer.Option(help="A station for the first wave; may be repeated.")
     ] = None,
     with_groups: Annotated[
         bool,
@@ -238,12 +236,11 @@ def stop(
 @app.command()
 def timestamp(
     serial: Annotated[
-        Optional[int],  # noqa: UP045 - typer reads this at run time on 3.10
+        int | None,
         typer.Option(min=1, help="The newest campaign's serial, for stations with `trust.fresh`."),
     ] = None,
     key: Annotated[
-        Optional[Path],  # noqa: UP045 - likewise
-        typer.Option(help="The private key (PEM, P-256) that signs it.", exists=True),
+        Path | None, typer.Option(help="The private key (PEM, P-256) that signs it.", exists=True)
     ] = None,
     repository: RepositoryOption = None,
     online_key: OnlineKey = None,

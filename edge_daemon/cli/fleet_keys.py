@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -147,7 +147,7 @@ def show(folder: Repo, as_json: AsJson = False) -> None:
 @app.command()
 def refresh(
     place: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+        str | None,
         typer.Option("--from", metavar="DIR|URL", help="Where from; else fleet.trust.metadata."),
     ] = None,
     trust_clock: Annotated[

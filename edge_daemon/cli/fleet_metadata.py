@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # python-tuf is an extra: other commands must work without it
     from edge_daemon.fleet.freshness.repository import Repository
 
 RepositoryOption = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    Path | None,
     typer.Option(
         "--repository",
         metavar="DIR",
@@ -26,13 +26,13 @@ RepositoryOption = Annotated[
     ),
 ]
 OnlineKey = Annotated[
-    Optional[Path],  # noqa: UP045 - likewise
+    Path | None,
     typer.Option(
         "--online-key", exists=True, help="The publisher's key; with it changes are published."
     ),
 ]
 Keys = Annotated[
-    Optional[list[Path]],  # noqa: UP045 - likewise
+    list[Path] | None,
     typer.Option("--key", exists=True, help="A private key that signs; may be repeated."),
 ]
 

@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,8 +41,6 @@ _REGISTRY = re.compile(
     r"/(?P<repository>[a-z0-9][a-z0-9._/-]{0,254})(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
 )
 
-_Secret = Optional[Path]  # noqa: UP045 - typer reads this at run time on 3.10
-
 
 @dataclass(frozen=True)
 class Credentials:
@@ -72,10 +70,10 @@ def publish(  # noqa: PLR0913, PLR0917 - each is an option
         typer.Option(metavar="DIR|oci:HOST/REPOSITORY[:TAG]", help="Where stations fetch from."),
     ],
     file: ConfigFile = None,
-    user: Annotated[Optional[str], typer.Option(help="A user of the registry.")] = None,  # noqa: UP045
-    password_file: Annotated[_Secret, typer.Option(help="A file with the password.")] = None,
-    token_file: Annotated[_Secret, typer.Option(help="A file with a bearer token.")] = None,
-    ca: Annotated[_Secret, typer.Option(help="PEM of the registry's authority.")] = None,
+    user: Annotated[str | None, typer.Option(help="A user of the registry.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="A file with the password.")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="A file with a bearer token.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM of the registry's authority.")] = None,
     swarm_ca: SwarmAuthority = None,
     repository: RepositoryOption = None,
     key: Keys = None,

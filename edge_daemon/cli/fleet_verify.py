@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -32,7 +32,7 @@ _RECEIPTS = (
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 Kept = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    Path | None,
     typer.Option("--kept", metavar="FILE", help="What `fleet ledger --json` printed earlier."),
 ]
 

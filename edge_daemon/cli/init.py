@@ -7,7 +7,7 @@ import shlex
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from typer import Abort
@@ -34,9 +34,9 @@ from edge_daemon.errors import BoxError, ConfigurationError, SenderError
 from edge_daemon.host.disk import write_durably
 from edge_daemon.models.trust import generate_keypair
 
-_Text = Optional[str]  # noqa: UP045 - typer reads this at run time on 3.10
+
 _TO = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         "--config",
         "-c",
@@ -57,27 +57,28 @@ class _Way:
 
 
 def init(  # noqa: PLR0913, PLR0917 - a command takes its options as arguments
-    device: Annotated[_Text, typer.Option(help="The name of this station.")] = None,
+    device: Annotated[str | None, typer.Option(help="The name of this station.")] = None,
     camera: Annotated[
-        _Text, typer.Option(help="/dev/videoN, an RTSP or HTTP URL, a video file, or conveyor:")
+        str | None,
+        typer.Option(help="/dev/videoN, an RTSP or HTTP URL, a video file, or conveyor:"),
     ] = None,
-    broker: Annotated[_Text, typer.Option(help="The MQTT broker, HOST:PORT.")] = None,
-    store: Annotated[_Text, typer.Option(help="The folder of models.")] = None,
+    broker: Annotated[str | None, typer.Option(help="The MQTT broker, HOST:PORT.")] = None,
+    store: Annotated[str | None, typer.Option(help="The folder of models.")] = None,
     key: Annotated[
-        _Text,
+        str | None,
         typer.Option(
             help=f"The public key (PEM) that checks models; {NEW}: make a pair; {NONE}: no key."
         ),
     ] = None,
     model: Annotated[
-        _Text, typer.Option(help="The model that judges first: NAME or NAME@VERSION.")
+        str | None, typer.Option(help="The model that judges first: NAME or NAME@VERSION.")
     ] = None,
-    product: Annotated[_Text, typer.Option(help="The product that this model judges.")] = None,
+    product: Annotated[str | None, typer.Option(help="The product that this model judges.")] = None,
     parts: Annotated[
-        _Text, typer.Option(help="What a part is: frame, trigger, track or none.")
+        str | None, typer.Option(help="What a part is: frame, trigger, track or none.")
     ] = None,
-    http: Annotated[_Text, typer.Option(help="HOST:PORT of the status page.")] = None,
-    state: Annotated[_Text, typer.Option(help="The folder of the state.")] = None,
+    http: Annotated[str | None, typer.Option(help="HOST:PORT of the status page.")] = None,
+    state: Annotated[str | None, typer.Option(help="The folder of the state.")] = None,
     to: _TO = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask nothing: take the defaults.")

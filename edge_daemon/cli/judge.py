@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -38,7 +38,7 @@ _Sweep = Annotated[
     bool, typer.Option("--sweep", help="Also show escapes and false rejects at every threshold.")
 ]
 _To = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    Path | None,
     typer.Option("--to", help="A new folder for the report, the plot and what was wrong."),
 ]
 

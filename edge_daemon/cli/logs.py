@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -38,7 +38,7 @@ def logs(
         str, typer.Option(help="The least severity: debug, info, warning, error, critical.")
     ] = "debug",
     lines: Annotated[
-        Optional[int],  # noqa: UP045 - typer reads this at run time on 3.10
+        int | None,
         typer.Option(
             "--lines",
             "-n",
@@ -48,7 +48,7 @@ def logs(
         ),
     ] = None,
     source: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+        str | None,
         typer.Option("--file", help="A file of lines instead of the journal; - reads stdin."),
     ] = None,
     file: ConfigFile = None,

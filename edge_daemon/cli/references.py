@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -99,13 +99,13 @@ RefOrFolder = Annotated[
     ),
 ]
 NamedRef = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    str | None,
     typer.Argument(
         help="A bundle: name@version.", metavar="REF", show_default=False, callback=model_ref
     ),
 ]
 OptionalRef = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    str | None,
     typer.Argument(
         help="name@version, or nothing: every engine made here that no longer fits this box.",
         metavar="REF",

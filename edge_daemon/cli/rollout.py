@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -40,27 +40,26 @@ _ENDS = frozenset({"succeeded", "rejected", "failed", "superseded", "expired", "
 def rollout(
     model: Model,
     plan: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+        Path | None,
         typer.Option(
             help="A YAML file with the stages; else the model's own plan.", metavar="FILE"
         ),
     ] = None,
     share: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(min=0.0, max=1.0, help="Shadow, then this share of the parts, then full."),
     ] = None,
     shadow_only: Annotated[
         bool, typer.Option("--shadow-only", help="Only beside the line: its verdicts never count.")
     ] = False,
     dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Begin nothing: tell how long it would take."),
+        bool, typer.Option("--dry-run", help="Begin nothing: tell how long it would take.")
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it ends, not only until it began.")
     ] = False,
     expect: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             help="Only if this name@version is active now.", callback=model_ref, show_default=False
         ),
@@ -111,7 +110,7 @@ def feedback(
         bool, typer.Option("--frame", help="PART is the number of a frame that shows it.")
     ] = False,
     boot: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="The start (boot) that the number belongs to; else the newest."),
     ] = None,
     source: Annotated[

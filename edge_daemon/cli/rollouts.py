@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ from edge_daemon.errors import SenderError
 
 app = typer.Typer(no_args_is_help=True, help="Rollouts: list, show, report, replay, audit.")
 
-Id = Annotated[Optional[str], typer.Argument(help="A rollout's id; else the newest.", metavar="ID")]  # noqa: UP045
+Id = Annotated[str | None, typer.Argument(help="A rollout's id; else the newest.", metavar="ID")]
 
 
 @app.command("list")
@@ -66,11 +66,11 @@ def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -
 def report(
     rollout: Id = None,
     html: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+        Path | None,
         typer.Option("--html", help="Write it as a page for the browser.", metavar="FILE"),
     ] = None,
     verify: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             "--verify",
             help="Check that this report (JSON or page) is the one on record.",
@@ -119,16 +119,14 @@ def audit(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) 
 def replay(
     rollout: Id = None,
     alpha: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(min=1e-9, max=0.1, help="Chance of stopping an equal candidate."),
+        float | None, typer.Option(min=1e-9, max=0.1, help="Chance of stopping an equal candidate.")
     ] = None,
     alpha_advance: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(min=1e-9, max=0.2, help="Chance of advancing one that loses too much."),
     ] = None,
     margin: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(min=0.001, max=1.0, help="Recall that may be lost, as a share."),
+        float | None, typer.Option(min=0.001, max=1.0, help="Recall that may be lost, as a share.")
     ] = None,
     file: ConfigFile = None,
     as_json: AsJson = False,

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -31,8 +31,7 @@ from edge_daemon.sources.source import Offered, Source
 app = typer.Typer(no_args_is_help=True, help="Where new bundles come from.")
 
 Name = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Argument(help="A bundle's name; else all of them.", metavar="NAME"),
+    str | None, typer.Argument(help="A bundle's name; else all of them.", metavar="NAME")
 ]
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -46,12 +46,11 @@ _PLAIN = frozenset({"string", "number", "integer", "boolean", "null"})
 
 def support_bundle(
     output: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+        Path | None,
         typer.Option("--output", "-o", help="The .tar.gz to write.", show_default=False),
     ] = None,
     log: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="A file with the daemon's lines, where there is no journal."),
+        Path | None, typer.Option(help="A file with the daemon's lines, where there is no journal.")
     ] = None,
     file: ConfigFile = None,
 ) -> None:

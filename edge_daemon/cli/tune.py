@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -34,12 +34,12 @@ MOST_NAMED = 20
 def tune(
     model: Model,
     values: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads this at run time on 3.10
+        list[str] | None,
         typer.Argument(metavar="RULE.FIELD=VALUE", help="Such as scratch.confidence=0.45."),
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Go back to the signed values.")] = False,
     preview: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(
             min=1,
             max=500,
