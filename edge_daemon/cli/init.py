@@ -34,7 +34,6 @@ from edge_daemon.errors import BoxError, ConfigurationError, SenderError
 from edge_daemon.host.disk import write_durably
 from edge_daemon.models.trust import generate_keypair
 
-
 _TO = Annotated[
     Path | None,
     typer.Option(
