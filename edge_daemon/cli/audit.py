@@ -15,7 +15,6 @@ from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.requests import user
-from edge_daemon.cli.station import Station
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import moment
 
@@ -53,7 +52,7 @@ def audit(
     if head is not None and action is not Action.VERIFY:
         raise WrongUsage("--head goes with verify.", hint="Type: edge-daemon audit verify --head …")
     heads = read_heads(head) if head is not None else ()
-    records = Records(Station(read_settings(file)))
+    records = Records(read_settings(file))
     if action is Action.TRUST_CLOCK:
         records.trust_clock(user() or "")
         tell("The clock counts as right from now on; that is on record.")

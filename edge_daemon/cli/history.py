@@ -13,7 +13,6 @@ from rich.text import Text
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell_json
-from edge_daemon.cli.station import Station
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import (
     checks_table,
@@ -47,7 +46,7 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """The receipts of past swaps, newest first; with --refused, what was refused instead."""
-    records = Records(Station(read_settings(file)))
+    records = Records(read_settings(file))
     kind = _REFUSALS if refused else _RECEIPTS
     rows = kind.read(records, MOST if swap else limit)
     if swap:

@@ -14,7 +14,6 @@ from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.references import NamedRef
-from edge_daemon.cli.station import Station
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import moment
 
@@ -41,7 +40,7 @@ def lineage(
             hint="edge-daemon models lineage bottle@1.4.0, or --dataset line3-2026-10",
         )
     settings = read_settings(file)
-    found = Records(Station(settings)).lineage(ref or "", dataset)
+    found = Records(settings).lineage(ref or "", dataset)
     found = {"device": settings.device, **found}
     if as_json:
         tell_json(found, indent=2)

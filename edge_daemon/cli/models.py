@@ -205,7 +205,7 @@ def quarantine(
     """Keep a version from becoming active, until `models unquarantine`."""
     settings = read_settings(file)
     parsed = BundleRef.parse(ref)
-    Records(Station(settings)).quarantine(parsed, reason or "by an operator", user() or "")
+    Records(settings).quarantine(parsed, reason or "by an operator", user() or "")
     if as_json:
         tell_json({"model": ref, "quarantined": reason or "by an operator"})
         return
@@ -217,7 +217,7 @@ def quarantine(
 @app.command("unquarantine")
 def unquarantine(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Let a quarantined version become active again."""
-    Records(Station(read_settings(file))).quarantine(BundleRef.parse(ref), None, user() or "")
+    Records(read_settings(file)).quarantine(BundleRef.parse(ref), None, user() or "")
     if as_json:
         tell_json({"model": ref, "quarantined": None})
         return
@@ -234,15 +234,14 @@ app.command("judge")(judge)
 
 def _roles(settings: Settings) -> Roles:
     """From the daemon if it answers, else from its journal, else none."""
-    station = Station(settings)
     try:
-        seen = station.retained()
+        seen = Station(settings).retained()
         if seen.is_online:
             return _roles_seen(seen)
     except NotReachable:
         pass
     try:
-        durable = Records(station).durable()
+        durable = Records(settings).durable()
     except EdgeDaemonError:
         return Roles()  # another process holds the journal: the list itself is still right
     return _roles_kept(durable) if durable else Roles()

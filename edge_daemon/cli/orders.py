@@ -134,7 +134,7 @@ class _OrderLookup:
     """What the station knows of earlier orders and their products."""
 
     def __init__(self, settings: Settings) -> None:
-        self._records = Records(Station(settings))
+        self._records = Records(settings)
         self._times: dict[str, str] = {}
         self.is_unknown = False
         """Whether an order was looked for where the station's state cannot be read."""

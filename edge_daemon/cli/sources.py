@@ -15,7 +15,6 @@ from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.progress import fetching
-from edge_daemon.cli.station import Station
 from edge_daemon.cli.store import open_store, trust_of
 from edge_daemon.cli.words import size, with_short_digests
 from edge_daemon.config import BundleSource, Settings
@@ -61,7 +60,7 @@ def check(file: ConfigFile = None, as_json: AsJson = False) -> None:
 def pull(name: Name = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Fetch what is new into the store, now; nothing becomes active."""
     settings = read_settings(file)
-    pulled = partial(_pulled, Records(Station(settings)))
+    pulled = partial(_pulled, Records(settings))
     _end(list(_each(settings, name, pulled)), as_json)
 
 

@@ -85,8 +85,7 @@ def _parts(
     yield "check.json", lambda: _json(plain_findings(examine(path)[0]))
     if settings is None:
         return
-    station = Station(settings)
-    records = Records(station)
+    station, records = Station(settings), Records(settings)
     yield "settings.json", lambda: _json(known_settings(settings.redacted()))
     yield "status.json", lambda: _json(plain_status(station, station.retained()))
     yield "history.json", lambda: _json(records.history(200))
