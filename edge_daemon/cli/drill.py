@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from edge_daemon.cli.drill_faults import FaultInjector
@@ -19,6 +18,7 @@ from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import busy, console, fitting, show, tell, tell_json
 from edge_daemon.cli.references import two_models
 from edge_daemon.cli.station import Station, retained_glance
+from edge_daemon.cli.tables import facts
 from edge_daemon.cli.words import FAILED as CROSS
 from edge_daemon.cli.words import PASSED, milliseconds
 from edge_daemon.config import Settings
@@ -134,12 +134,7 @@ def _pair(client: Client, settings: Settings) -> tuple[str, str]:
 def show_report(report: Report) -> None:
     """The report of a drill, for the terminal."""
     out = console()
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column()
-    for heading, content in report.lines():
-        grid.add_row(heading, Text(content))
-    show(grid)
+    show(facts(report.lines()))
     for fault in report.faults:
         out.print(Text(f"{fitting(CROSS)} {fault}", style="red"))
     if report.good:
