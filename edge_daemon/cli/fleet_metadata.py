@@ -49,34 +49,33 @@ def repository_of(folder: Path) -> Repository:
     return Repository(folder)
 
 
-def go_on(repository: Repository, keys: Sequence[Path], online: Path | None) -> bool:
+def go_on(
+    repository: Repository, keys: Sequence[Path], online: Path | None, *, err: bool = False
+) -> bool:
     """Sign what is staged, publish it where it is signed whole, and tell what is missing.
 
-    Returns whether stations read it now.
+    `err`: told on stderr, where stdout holds a document. Returns whether stations read it now.
     """
     from edge_daemon.fleet.freshness.signing import signer  # noqa: PLC0415 - an extra
 
+    command = f"edge-daemon fleet keys sign {repository.folder}"
     if keys:
         signed = repository.sign([signer(key) for key in keys])
-        tell(f"Signed: {', '.join(signed)}.")
+        tell(f"Signed: {', '.join(signed)}.", err=err)
     missing = repository.missing()
     for role, count in missing.items():
         if count:
             wanted = number_of(count, "signature")
-            command = f"edge-daemon fleet keys sign {repository.folder} --key KEY"
-            tell(f"{role} still needs {wanted}: {command}")
+            tell(f"{role} still needs {wanted}: {command} --key KEY", err=err)
     if any(missing.values()):
         return False
     if online is None:
         if missing:
-            tell(
-                "All have signed. Publish it: "
-                f"edge-daemon fleet keys sign {repository.folder} --online-key KEY"
-            )
+            tell(f"All have signed. Publish it: {command} --online-key KEY", err=err)
         return False
     if missing:
         done = repository.publish(signer(online), time.time())
-        tell(f"Published: {', '.join(done)}.")
+        tell(f"Published: {', '.join(done)}.", err=err)
     return True
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.cli.checks.refusals import refusals
+from edge_daemon.cli.checks.refusals import faults_in
 from edge_daemon.config import load
 from edge_daemon.core.fleet.campaign import canonical, digest
 from edge_daemon.fleet import messages
@@ -245,7 +245,7 @@ def test_one_topic_carries_the_word_for_both_kinds_of_stations(desk: Desk, stati
 def test_a_pinned_root_that_is_none_is_named_before_the_daemon_starts(
     desk: Desk, station: Path
 ) -> None:
-    assert not [each for each in refusals(station, load(station)) if "fleet" in each.key]
+    assert not [each for each in faults_in(station)[1] if "fleet" in each.key]
     (desk.folder / "fleet-root.json").write_text("no root")
-    (found,) = refusals(station, load(station))
+    (found,) = faults_in(station)[1]
     assert found.key == "fleet.trust.root"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from edge_daemon.cli.checks.broker import through_broker
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
-from edge_daemon.config import FleetSettings, Settings
+from edge_daemon.cli.fleet_known import fleet_of
+from edge_daemon.config import Settings
 from edge_daemon.core.text import number_of
 from edge_daemon.errors import BrokerError
 from edge_daemon.fleet import messages
@@ -32,7 +33,7 @@ def not_of_onlooker(settings: Settings) -> list[Finding]:
 
 
 def _seen(client: Client, settings: Settings) -> Iterator[Finding]:
-    fleet = settings.fleet or FleetSettings()
+    fleet = fleet_of(settings)
     for root in fleet.roots:
         yield _reports(client, f"{root}/fleet")
     yield _campaigns(client)
