@@ -45,7 +45,7 @@ def refuse_unfollowed(
     the same id.
     """
     for topic, body in kept.items():
-        said = _read(topic, body) if "/stop/" in topic else None
+        said = _read(topic, body) if "/stop/" in topic and body else None
         if isinstance(said, Stopped) and said.campaign == campaign.id:
             why = said.why or "no reason given"
             raise SenderError(

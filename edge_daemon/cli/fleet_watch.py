@@ -46,6 +46,7 @@ def watch(
             "An evaluator needs the keys that campaigns are signed with.",
             hint="Name them in fleet.trust.keys of the settings, or fleet.trust.root.",
         )
+    signers = signers_of(settings)
     manager = Notifier.from_environ(os.environ)
     said = ""
 
@@ -69,7 +70,7 @@ def watch(
                 refused = client.publish(topic, body, retain=True)
                 return "" if refused == NOBODY else refused
 
-            evaluator = Evaluator(names, signers_of(settings), name, say, why_not)
+            evaluator = Evaluator(names, signers, name, say, why_not)
             manager.ready(f"Watches {number_of(len(names), 'station')}.")
             watch_reports(client, fleet.roots, evaluator, tell_news, ended, manager.watchdog)
         manager.stopping()
