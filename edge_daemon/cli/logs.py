@@ -138,15 +138,21 @@ def _of_file(path: Path, follow: bool, count: int | None) -> Iterator[str]:
             pause.wait(POLL_S)
 
 
-def _of_journal(device: str, follow: bool, count: int) -> Iterator[str]:
-    unit = f"edge-daemon@{device}"
+def journal_command(device: str, count: int) -> list[str] | None:
+    """What prints the last lines of a device in the journal; None where there is no journalctl."""
     program = shutil.which("journalctl")
     if program is None:
+        return None
+    return [program, "-u", f"edge-daemon@{device}", "-o", "cat", "-n", str(count), "--no-pager"]
+
+
+def _of_journal(device: str, follow: bool, count: int) -> Iterator[str]:
+    command = journal_command(device, count)
+    if command is None:
         raise BoxError(
             "This machine has no journalctl.",
             hint="Give the lines with --file FILE, or pipe them in: … | edge-daemon logs --file -",
         )
-    command = [program, "-u", unit, "-o", "cat", "-n", str(count), "--no-pager"]
     if follow:
         command.append("-f")
     with subprocess.Popen(  # noqa: S603 - a fixed program, a checked device name
@@ -161,6 +167,6 @@ def _of_journal(device: str, follow: bool, count: int) -> Iterator[str]:
             reader.terminate()
     if reader.returncode not in (0, -15):
         raise BoxError(
-            f"journalctl gives nothing for {unit}: {said}.",
+            f"journalctl gives nothing for edge-daemon@{device}: {said}.",
             hint="Run it as root or in the group systemd-journal, or give --file FILE.",
         )

@@ -11,10 +11,12 @@ from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.report_page import page
 from edge_daemon.core.rollout.report import VERSION, digest
+from edge_daemon.documents import DocumentError, read_text
 from edge_daemon.errors import StateError
 from edge_daemon.host.audit import Anchor
 
 MOST_BYTES = 16 << 20
+_HINT = "Name a file that edge-daemon rollouts report made."
 _DATA = re.compile(r'<script type="application/json" id="report">(.*?)</script>', re.DOTALL)
 
 
@@ -33,7 +35,10 @@ def verified(path: Path, records: Records) -> str:
     Raises WrongUsage for a file that is no report, StateError for one that was changed or that is
     not on this station's trail.
     """
-    text = _read(path)
+    try:
+        text = read_text(path, MOST_BYTES)
+    except DocumentError as error:
+        raise WrongUsage(f"{path} {error.message}.", hint=_HINT) from None
     report = _report(path, text)
     if digest(report) != report.get("sha256"):
         raise StateError(
@@ -58,19 +63,6 @@ def verified(path: Path, records: Records) -> str:
             f"The audit trail is not whole: {faults[0]}", hint="Keep the state folder."
         )
     return f"{path} is the report of {report['rollout']} in row {row} of the audit trail."
-
-
-def _read(path: Path) -> str:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise WrongUsage(f"{path} is no report: it is too large.", hint=_HINT)
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise WrongUsage(f"{path} cannot be read: {why}.", hint=_HINT) from None
-
-
-_HINT = "Name a file that edge-daemon rollouts report made."
 
 
 def _report(path: Path, text: str) -> dict[str, Any]:

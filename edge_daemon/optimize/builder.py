@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -103,11 +104,9 @@ class Builder:
         gpu = open_gpu(self._device, os.environ)
         if gpu is None:
             return derived.this_box(kind, None)
-        try:
+        with closing(gpu):
             name = f"{gpu.name} {gpu.capability or ''}".strip()
             return derived.this_box(kind, (name, gpu.driver))
-        finally:
-            gpu.close()
 
     def _build(self, parent: Manifest, kind: str) -> Built:
         _refuse_unfit(parent)

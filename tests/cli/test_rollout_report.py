@@ -144,7 +144,7 @@ def forged(path: Path) -> None:
         (changed_words, "what it shows is not its data"),
         (forged, "no report of this digest is on this station's audit trail"),
         (lambda path: path.write_text("{}"), "is no report of a rollout"),
-        (lambda path: path.write_bytes(b"\xff\xfe"), "cannot be read"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "is UTF-16 text, not UTF-8"),
         (Path.unlink, "cannot be read"),
     ],
     ids=["data", "words", "forged", "no report", "no text", "no file"],

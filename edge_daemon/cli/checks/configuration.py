@@ -49,7 +49,7 @@ def _remarks(settings: Settings) -> Iterator[Finding]:
             "Unsigned bundles are accepted: whoever can write to the store decides what runs.",
             "For a line: set required: true, and sign with `edge-daemon models sign`.",
         )
-    if mqtt.username is not None and mqtt.tls is None and not _is_loopback(mqtt.host):
+    if mqtt.username is not None and mqtt.tls is None and not mqtt.host.startswith(_LOOPBACK):
         yield warning(
             "mqtt.tls",
             f"The password for {mqtt.host} crosses the network unencrypted.",
@@ -126,7 +126,3 @@ def _readable(key: str, path: Path | None) -> Iterator[Finding]:
         yield error(
             key, f"{path} {fault.message}.", "Correct the path, or let the daemon's user read it."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    return host.startswith(_LOOPBACK)

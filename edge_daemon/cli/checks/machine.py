@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,8 @@ print("\\n" + json.dumps(said))
 def check_machine(settings: Settings) -> list[Finding]:
     """Everything below; the libraries are imported in another process, so that nothing hangs."""
     device = settings.slots.device
-    found = [_python(), _processors()]
+    found = [ok("python", f"Python {platform.python_version()} on {platform.machine()}.")]
+    found.append(_processors())
     found += judge_libraries(ask_libraries(device), settings)
     found += _gpu(settings)
     found.append(judge_memory(available_memory_bytes(), settings.gate.memory_headroom_mb))
@@ -80,10 +81,6 @@ def check_machine(settings: Settings) -> list[Finding]:
     found += judge_clock(time.time(), _synchronised())
     found += _workers(settings)
     return found
-
-
-def _python() -> Finding:
-    return ok("python", f"Python {platform.python_version()} on {platform.machine()}.")
 
 
 def _processors() -> Finding:
@@ -206,7 +203,8 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
             "Install the NVIDIA driver and look at nvidia-smi, or set slots.device: cpu.",
         )
         return
-    memory = gpu.memory()
+    with closing(gpu):
+        memory = gpu.memory()
     if memory is None:
         yield skipped("gpu", f"{gpu.name} shares the host's memory, driver {gpu.driver}.")
     elif memory.free >> 20 < settings.gate.memory_headroom_mb:
@@ -217,7 +215,6 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield ok("gpu", f"{gpu.name}, driver {gpu.driver}, {size(memory.free)} free.")
-    gpu.close()
 
 
 # --------------------------------------------------------------------------- memory, disk, clock
