@@ -28,6 +28,7 @@ Local = Annotated[
 By = Annotated[
     str | None, typer.Option("--by", help="Who asks; else your user name.", show_default=False)
 ]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the audit trail.")]
 RequestId = Annotated[
     str | None,
     typer.Option(

@@ -100,7 +100,7 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
         raise WrongUsage(f"There is no {golden}.", hint="Give a folder, a .yaml or collected:")
     settings = read_settings(file) if add or golden == COLLECTED else None
     with waiting("Reading the weights"):
-        facts = read_weights(weights, None)
+        facts = read_weights(weights)
     pictures = _pictures(golden, facts, _words(reject), settings)
     wanted = Wanted(
         ref=BundleRef(name, version),

@@ -35,7 +35,6 @@ from edge_daemon.messaging.times import parse_iso
 
 USUAL_S = 300.0
 
-
 _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "model": (Model, Parameter.empty),
     "to": (
@@ -139,11 +138,10 @@ def _options(verb: Verb) -> list[str]:
 
 def _body(**given: Any) -> dict[str, Any]:
     """The request as the contract names it, without what is not given; raises WrongUsage."""
-    model, within_s = given.pop("to", None), given.pop("within", None)
-    given["expires"] = _expiry(given["expires"], within_s)
+    if "to" in given:
+        given["model"] = given.pop("to")
+    given["expires"] = _expiry(given["expires"], given.pop("within"))
     given["by"] = given["by"] or user()
-    if model is not None:
-        given["model"] = model
     if "at" in given:
         given["at"] = _boundary(given["at"])
     return {key: value for key, value in given.items() if value not in (None, "", False, [])}

@@ -16,6 +16,7 @@ from edge_daemon.cli.options import (
     By,
     ConfigFile,
     Local,
+    Reason,
     RequestId,
     TimeoutS,
     read_settings,
@@ -34,7 +35,6 @@ FOREVER_S = 366 * 86_400.0
 MAX_PLAN_BYTES = 64 * 1024
 
 _GATE = frozenset({"verify", "load", "warm", "gate"})
-_ENDS = frozenset({"succeeded", "rejected", "failed", "superseded", "expired", "interrupted"})
 
 
 def rollout(
@@ -65,7 +65,7 @@ def rollout(
         ),
     ] = None,
     by: By = None,
-    reason: Annotated[str, typer.Option(help="Why; it stays in the audit trail.")] = "",
+    reason: Reason = "",
     id: RequestId = None,  # noqa: A002 - the contract's word
     file: ConfigFile = None,
     timeout: TimeoutS = USUAL_S,
@@ -117,7 +117,7 @@ def feedback(
         Source, typer.Option(help="Who says so; challenge: a part prepared to be ok or ng.")
     ] = Source.OPERATOR,
     by: By = None,
-    reason: Annotated[str, typer.Option(help="Why; it stays in the audit trail.")] = "",
+    reason: Reason = "",
     id: RequestId = None,  # noqa: A002 - the contract's word
     file: ConfigFile = None,
     timeout: TimeoutS = 60.0,
@@ -130,14 +130,20 @@ def feedback(
     """
     if verdict not in {"ok", "ng"}:
         raise WrongUsage(f"{verdict!r} is neither ok nor ng.", hint="Such as: feedback 812 ng")
-    body: dict[str, Any] = {"verdict": verdict, "source": source.value, "boot": boot}
-    body |= {"by": by or user(), "reason": reason, "id": id}
     number = number_of_part(part)
     if frame and number is None:
         raise WrongUsage(
             f"{part!r} is no number of a frame.", hint="Write: feedback 18234 ng --frame"
         )
-    body["frame" if frame else "part"] = part if number is None else number
+    body = {
+        "verdict": verdict,
+        "source": source.value,
+        "boot": boot,
+        "by": by or user(),
+        "reason": reason,
+        "id": id,
+        "frame" if frame else "part": part if number is None else number,
+    }
     body = {key: value for key, value in body.items() if value not in (None, "")}
     ask(Station(read_settings(file), local=local), "feedback", body, timeout, as_json)
 

@@ -86,14 +86,10 @@ def receipt_lines(receipt: Mapping[str, Any]) -> Iterator[str]:
         )
     latency = receipt.get("latency_ms") or {}
     if latency.get("during_p99") is not None:
+        after = f", {milliseconds(latency['after_p99'])} after" if latency.get("after_p99") else ""
         yield (
             f"p99 latency: {milliseconds(latency.get('before_p99'))} before, "
-            f"{milliseconds(latency['during_p99'])} during"
-            + (
-                f", {milliseconds(latency['after_p99'])} after."
-                if latency.get("after_p99")
-                else "."
-            )
+            f"{milliseconds(latency['during_p99'])} during{after}."
         )
     checks = receipt.get("checks") or []
     if checks:

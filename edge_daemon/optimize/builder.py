@@ -89,7 +89,7 @@ class Builder:
             if made is None or parent is None:
                 continue
             siblings = self._made_from(parent)
-            if derived.current(siblings, parent, made[0], self._box(made[0])) is None:
+            if derived.current(siblings, made[0], self._box(made[0])) is None:
                 found[parent.ref, made[0]] = (parent, made[0])
         return list(found.values())
 
@@ -112,7 +112,7 @@ class Builder:
         _refuse_unfit(parent)
         box = self._box(kind)
         siblings = self._made_from(parent)
-        there = derived.current(siblings, parent, kind, box)
+        there = derived.current(siblings, kind, box)
         if there is not None:
             return Built(there.ref, parent.ref, box)
         taken = [each.ref.version for each in siblings]

@@ -35,12 +35,6 @@ ANSWER_S = 5.0
 """How long the first answer to a request is waited for."""
 MOST_SNAPSHOTS = 3
 
-_KINDS = {
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "rollout.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-}
 MOST_PREVIEWED = 1000
 """Frames that one preview judges anew."""
 
@@ -64,7 +58,7 @@ class Pages:
         self.live = Live(sources.watch)
         routes = [
             Route("/", self._page),
-            Route("/static/{name}", self._static),
+            Route("/static/{name}", static_file),
             Route("/live.mjpg", self.live, methods=["GET"]),
             Route("/snapshot.jpg", self._snapshot),
             Route("/api/state", self._api_state),
@@ -98,13 +92,6 @@ class Pages:
 
     async def _page(self, _: Request) -> Response:
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html")
-
-    async def _static(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in _KINDS:
-            return _not_found()
-        headers = {"cache-control": "no-cache"}
-        return Response((STATIC / name).read_bytes(), 200, headers, _KINDS[name])
 
     # ------------------------------------------------------------------ what is
 
@@ -209,7 +196,7 @@ class Pages:
         except msgspec.MsgspecError:
             return PlainTextResponse("The values are numbers by their names.\n", 400)
         except EdgeDaemonError as error:
-            return JSONResponse({"error": {"message": error.message, "hint": error.hint}}, 409)
+            return refused(error)
         return JSONResponse(seen)
 
     async def _answer(self, request: Request) -> Response:
@@ -226,6 +213,17 @@ class _Wanted(msgspec.Struct, frozen=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_PREVIEWED)] = 200
 
 
+_KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+async def static_file(request: Request) -> Response:
+    """A style, a script or the icon of a page, by its name."""
+    path = STATIC / request.path_params["name"]
+    if path.suffix not in _KINDS or not path.is_file():
+        return _not_found()
+    return Response(path.read_bytes(), 200, {"cache-control": "no-cache"}, _KINDS[path.suffix])
+
+
 async def read_payload(request: Request) -> bytes | Response:
     """The bounded JSON of a POST; else the answer that says what is wrong with it."""
     body = bytearray()
@@ -236,6 +234,11 @@ async def read_payload(request: Request) -> bytes | Response:
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         return PlainTextResponse("The request is sent as application/json.\n", 415)
     return bytes(body)
+
+
+def refused(error: EdgeDaemonError) -> Response:
+    """The error of a request that is not carried out."""
+    return JSONResponse({"error": {"message": error.message, "hint": error.hint}}, 409)
 
 
 def _health(request: Request, health: Health) -> Response:
