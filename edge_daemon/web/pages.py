@@ -28,6 +28,10 @@ from edge_daemon.web.reply_box import ReplyBox
 from edge_daemon.web.state import PageState
 
 STATIC = Path(__file__).parent / "static"
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_STATIC_TYPES = {
+    each.name: _TYPES[each.suffix] for each in STATIC.iterdir() if each.suffix in _TYPES
+}
 FRESH_S = 0.5
 """However many ask, the state is put together twice a second at most."""
 MAX_REQUEST_BYTES = 64 * 1024
@@ -213,15 +217,13 @@ class _Wanted(msgspec.Struct, frozen=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_PREVIEWED)] = 200
 
 
-_KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-
-
 async def static_file(request: Request) -> Response:
     """A style, a script or the icon of a page, by its name."""
-    path = STATIC / request.path_params["name"]
-    if path.suffix not in _KINDS or not path.is_file():
+    name = request.path_params["name"]
+    if name not in _STATIC_TYPES:
         return _not_found()
-    return Response(path.read_bytes(), 200, {"cache-control": "no-cache"}, _KINDS[path.suffix])
+    headers = {"cache-control": "no-cache"}
+    return Response((STATIC / name).read_bytes(), 200, headers, _STATIC_TYPES[name])
 
 
 async def read_payload(request: Request) -> bytes | Response:

@@ -157,7 +157,7 @@ def test_what_says_nothing_is_refused_with_the_next_step(tmp_path: Path) -> None
     with pytest.raises(SenderError, match="names 'lid', which the model does not have"):
         read(tmp_path)
     (tmp_path / "classes.txt").write_bytes(b"r\xfcck\n")
-    with pytest.raises(SenderError, match="classes.txt:1: has the byte 0xFC, which is not UTF-8"):
+    with pytest.raises(SenderError, match=r"classes\.txt:1: has the byte 0xFC, which is not UTF-8"):
         read(tmp_path)
     both = tmp_path / "both"
     picture(both / "ok/ng/a.png")
