@@ -34,7 +34,6 @@ KINDS: Final = {
 }
 """The kinds of defect that a part of each scene may have."""
 
-_CLASS: Final = {"scratch_straight": "scratch", "scratch_curved": "scratch"}
 _MARGIN: Final = 120.0  # beyond the frame's edges, where a part may still show
 _SEEN: Final = 0.35  # the share of a part in view from which it counts as seen
 _DEFECT_SEEN: Final = 0.5
@@ -101,12 +100,17 @@ class Part:
     defects: tuple[Defect, ...]
 
 
+def class_of(kind: str) -> str:
+    """What a model calls this kind of defect: both kinds of scratch are one class."""
+    return "scratch" if kind.startswith("scratch_") else kind
+
+
 def labels(parts: Iterable[Part]) -> list[tuple[str, Box]]:
-    """Every part and defect as (class name, box): both kinds of scratch are the class `scratch`."""
+    """Every part and defect as (class name, box)."""
     found: list[tuple[str, Box]] = []
     for part in parts:
         found.append((part.kind, part.box))
-        found += [(_CLASS.get(each.kind, each.kind), each.box) for each in part.defects]
+        found += [(class_of(each.kind), each.box) for each in part.defects]
     return found
 
 

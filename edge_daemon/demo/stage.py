@@ -201,20 +201,16 @@ class Stage:
                 env=os.environ | {"EDGE_DAEMON_CONFIG": str(self.config)},
                 start_new_session=True,  # Ctrl-C is for the story, which stops the daemon in order
             )
-        self._stack.callback(self._stop_daemon)
-
-    def _stop_daemon(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(20.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._stack.callback(self.stop_daemon)
 
     def stop_daemon(self) -> int:
-        """End the daemon as systemd would; returns its exit status."""
-        self._stop_daemon()
-        return self._process.returncode
+        """End the daemon as systemd would; returns its exit status, also when called again."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(20.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
     def check_alive(self) -> None:
         """Raises BoxError when the daemon has ended by itself."""
