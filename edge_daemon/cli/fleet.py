@@ -19,8 +19,7 @@ from edge_daemon.cli.fleet_publish import publish
 from edge_daemon.cli.fleet_verify import (
     Kept,
     Saved,
-    plain_check,
-    plain_receipt,
+    plain,
     read_kept,
     tell_checks,
     tell_receipts,
@@ -153,18 +152,12 @@ def verify(kept: Kept = None, file: ConfigFile = None, as_json: AsJson = False) 
     receipts = check_receipts([line.report for line in found.lines], own, saved.receipts)
     heads = check_heads(saved.heads, found)
     if as_json:
-        tell_json(
-            {
-                "receipts": [plain_receipt(each) for each in receipts],
-                "trails": [plain_check(each) for each in heads],
-            },
-            indent=2,
-        )
+        tell_json(plain(receipts, heads), indent=2)
     else:
         tell_receipts(receipts)
         if heads:
             tell_checks(heads)
-    if any(each.is_fault for each in receipts) or any(each.is_fault for each in heads):
+    if any(each.is_fault for each in (*receipts, *heads)):
         raise typer.Exit(FAILED)
 
 

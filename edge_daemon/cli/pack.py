@@ -102,6 +102,13 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
     with waiting("Reading the weights"):
         facts = read_weights(weights)
     pictures = _pictures(golden, facts, _words(reject), settings)
+    lineage = {
+        "weights": weights.name,
+        "golden": "collected" if golden == COLLECTED else Path(golden or "").name,
+        "dataset": dataset,
+        "run": run,
+        "parent": parent,
+    }
     wanted = Wanted(
         ref=BundleRef(name, version),
         weights=weights.resolve(),
@@ -111,15 +118,7 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
         products=_words(products),
         most=most,
         key=key,
-        lineage={
-            "weights": weights.name,
-            **({"golden": _name_of(golden)} if golden else {}),
-            **{
-                name: said
-                for name, said in (("dataset", dataset), ("run", run), ("parent", parent))
-                if said
-            },
-        },
+        lineage={key: said for key, said in lineage.items() if said},
     )
     with counting(min(len(pictures), most), "Copying") as count:
         if settings is None or not add:
@@ -151,10 +150,6 @@ def _pictures(
             )
         return found
     return read_labelled(Path(golden), facts.classes, facts.task)
-
-
-def _name_of(golden: str) -> str:
-    return "collected" if golden == COLLECTED else Path(golden).name
 
 
 def _words(given: str) -> tuple[str, ...]:
