@@ -66,7 +66,6 @@ class _Cut:
     swap_id: str
     left: str | None
     to: str
-    sha256: str
     pause_ms: float | None
 
 
@@ -132,21 +131,19 @@ class SubscriberLedger:
         frame = plain.get("cutover_frame")
         if frame is None:
             return
-        swap_id = str(plain.get("swap_id"))
         cut = _Cut(
-            int(frame),
-            str(plain.get("cutover_at")),
-            swap_id,
-            plain.get("from"),
-            str(plain.get("to")),
-            str(plain.get("sha256")),
-            plain.get("pause_ms"),
+            frame=int(frame),
+            at=str(plain.get("cutover_at")),
+            swap_id=str(plain.get("swap_id")),
+            left=plain.get("from"),
+            to=str(plain.get("to")),
+            pause_ms=plain.get("pause_ms"),
         )
         life = self._boots.setdefault(str(plain.get("boot")), _Boot())
-        before = life.cuts.setdefault(swap_id, cut)
+        before = life.cuts.setdefault(cut.swap_id, cut)
         if (before.frame, before.to) != (cut.frame, cut.to):
             self._note(
-                f"Swap {swap_id} has two receipts that differ: {before.to} from frame "
+                f"Swap {cut.swap_id} has two receipts that differ: {before.to} from frame "
                 f"{before.frame} on, and {cut.to} from frame {cut.frame} on."
             )
 
@@ -251,9 +248,7 @@ class SubscriberLedger:
 
     def _note_run(self, life: _Boot, model: str, frame: int) -> None:
         last = life.runs[-1] if life.runs else None
-        if last is None or frame < last.last:
-            life.runs.append(_Run(model, frame, frame))
-        elif last.model == model:
+        if last is not None and last.model == model and last.last <= frame:
             last.last = frame
         else:
             life.runs.append(_Run(model, frame, frame))
