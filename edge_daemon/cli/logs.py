@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +18,9 @@ from rich.text import Text
 
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import console
+from edge_daemon.cli.words import local_time
 from edge_daemon.errors import BoxError
 from edge_daemon.host.logs import SEVERITY
-from edge_daemon.messaging.times import parse_iso
 
 POLL_S = 0.2
 USUAL_LINES = 200
@@ -101,10 +100,8 @@ def _fields(line: str) -> Mapping[str, Any] | None:
 
 
 def _clock(iso: Any) -> str:
-    utc = parse_iso(iso) if isinstance(iso, str) else None
-    if utc is None:
-        return " " * 12
-    return datetime.fromtimestamp(utc).strftime("%H:%M:%S.%f")[:-3]
+    local = local_time(iso)
+    return " " * 12 if local is None else local.strftime("%H:%M:%S.%f")[:-3]
 
 
 def _lines(source: str | None, follow: bool, file: Path | None, count: int | None) -> Iterator[str]:

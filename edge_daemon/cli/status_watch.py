@@ -76,7 +76,7 @@ class News:
     def __init__(self, root: str) -> None:
         self._below = len(root) + 1
         self._parts: dict[str, Any] = {}
-        self._swaps: deque[str] = deque(maxlen=SWAPS_SHOWN)
+        self._swaps: tuple[str, ...] = ()  # replaced, never changed: two threads use it
         self.minute = Minute()
 
     def hear(self, topic: str, payload: bytes) -> None:
@@ -98,7 +98,8 @@ class News:
             if event.type is EventName.SWAPPED:
                 pause = milliseconds(event.receipt.pause_ms if event.receipt else None)
                 detail = f"frame {event.frame}, pause {pause}"
-            self._swaps.appendleft(f"{moment(event.time)}  {event.type}  {event.model}  {detail}")
+            line = f"{moment(event.time)}  {event.type}  {event.model}  {detail}"
+            self._swaps = (line, *self._swaps)[:SWAPS_SHOWN]
 
     def retained(self) -> RetainedStatus:
         return RetainedStatus("mqtt", self._parts)

@@ -241,7 +241,8 @@ def disks(settings: Settings) -> Iterator[Finding]:
     if settings.collect is not None:
         places["collect.folder"] = settings.collect.folder
     for key, path in places.items():
-        there = next(parent for parent in (path, *path.parents) if parent.exists())
+        # `Path.exists` raises where a folder above may not be entered.
+        there = next(each for each in (path, *path.parents) if os.path.exists(each))
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             yield error(
                 key,

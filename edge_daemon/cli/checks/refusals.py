@@ -73,4 +73,4 @@ def _attempts(settings: Settings) -> Iterator[tuple[KeyPath, Callable[[], object
 
 
 def _is_readable(path: Path | None) -> bool:
-    return path is not None and path.exists() and os.access(path, os.R_OK)
+    return path is not None and os.access(path, os.R_OK)
