@@ -418,6 +418,13 @@ def test_a_state_folder_that_cannot_be_made_is_named(still: Device, tmp_path: Pa
     assert found[0].name == "state_dir"
 
 
+def test_a_folder_that_cannot_be_looked_at_ends_no_check(still: Device) -> None:
+    """As where a folder above it may not be entered: the nearest one that can be is judged."""
+    change(still, state_dir=str(still.folder / ("x" * 300)))
+    names = [each.name for each in machine.disks(load(still.config))]
+    assert names[:2] == ["state_dir", "models.store"]
+
+
 @pytest.mark.parametrize(
     ("unit", "said"),
     [
