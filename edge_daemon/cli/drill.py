@@ -17,7 +17,7 @@ from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import busy, console, fitting, show, tell, tell_json
 from edge_daemon.cli.references import two_models
-from edge_daemon.cli.station import Station, retained_glance
+from edge_daemon.cli.station import Station, read_retained
 from edge_daemon.cli.tables import facts
 from edge_daemon.cli.words import FAILED as CROSS
 from edge_daemon.cli.words import PASSED, milliseconds
@@ -110,7 +110,7 @@ def _go_home(run: DrillRun, station: Station, pair: tuple[str, str]) -> None:
 
 def _pair(client: Client, settings: Settings) -> tuple[str, str]:
     """The active version, and the newest other one of its name that may be used."""
-    seen = retained_glance(client, ("status", "model/state", "model/available"))
+    seen = read_retained(client, ("status", "model/state", "model/available"))
     active = seen.active
     if active is None or not seen.is_online:
         raise SenderError(

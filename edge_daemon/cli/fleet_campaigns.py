@@ -14,9 +14,9 @@ from edge_daemon.cli.fleet_known import fleet_of, refuse_unfollowed, retained_at
 from edge_daemon.cli.fleet_metadata import (
     OnlineKey,
     RepositoryOption,
-    go_on,
-    renewed,
+    renewed_timestamp,
     repository_of,
+    sign_and_publish,
 )
 from edge_daemon.cli.options import (
     AsJson,
@@ -143,7 +143,7 @@ def sign(
         listing = repository_of(repository)
         listing.stage_campaign(campaign.id, campaign.serial, canonical(campaign), time.time())
         if CAMPAIGNS in listing.missing():  # else it is published already
-            go_on(listing, (key,), None, err=as_json)
+            sign_and_publish(listing, (key,), None, err=as_json)
     write_durably(file, made + b"\n")
     keys = countersigned.marks_in(made)
     if as_json:
@@ -259,7 +259,7 @@ def timestamp(
         )
     tuf = b""
     if repository is not None and online_key is not None:
-        tuf = body = renewed(repository_of(repository), online_key, hours)
+        tuf = body = renewed_timestamp(repository_of(repository), online_key, hours)
     if serial is not None and key is not None:
         now = time.time()
         text = messages.timestamp_text(messages.Timestamp(now, now + 3600.0 * hours, serial), tuf)
@@ -352,7 +352,7 @@ def _publish_listing(folder: Path, campaign: Campaign, online: Path | None) -> N
     """Raises SenderError where the metadata does not list it as it is, and cannot now."""
     repository = repository_of(folder)
     repository.stage_campaign(campaign.id, campaign.serial, canonical(campaign), time.time())
-    if repository.missing() and not go_on(repository, (), online):
+    if repository.missing() and not sign_and_publish(repository, (), online):
         raise SenderError(
             f"The metadata in {folder} does not say yet that {campaign.id} is current.",
             hint="Both keys sign it with: edge-daemon fleet sign FILE --key KEY --repository DIR; "

@@ -1,4 +1,4 @@
-"""The fleet's metadata as commands change it: staged, signed with the keys at hand, published."""
+"""How commands change the fleet's metadata: they stage it, sign it and publish it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def repository_of(folder: Path) -> Repository:
     return Repository(folder)
 
 
-def go_on(
+def sign_and_publish(
     repository: Repository, keys: Sequence[Path], online: Path | None, *, err: bool = False
 ) -> bool:
     """Sign what is staged, publish it where it is signed whole, and tell what is missing.
@@ -79,8 +79,8 @@ def go_on(
     return True
 
 
-def renewed(repository: Repository, online: Path, hours: float) -> bytes:
-    """The timestamp, made anew."""
+def renewed_timestamp(repository: Repository, online: Path, hours: float) -> bytes:
+    """A new timestamp that expires after so many hours."""
     from edge_daemon.fleet.freshness.signing import signer  # noqa: PLC0415 - an extra
 
     return repository.renew(signer(online), time.time(), hours)

@@ -15,8 +15,8 @@ from edge_daemon.cli.fleet_metadata import (
     Keys,
     OnlineKey,
     RepositoryOption,
-    go_on,
     repository_of,
+    sign_and_publish,
 )
 from edge_daemon.cli.options import AsJson, ConfigFile, SwarmAuthority, authority_of, read_settings
 from edge_daemon.cli.output import tell, tell_json
@@ -102,7 +102,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is an option
     if listing is not None:
         listing.stage_bundle(manifest.ref.name, manifest.ref.version, content, time.time())
         if listing.missing():
-            go_on(listing, key or (), online_key, err=as_json)
+            sign_and_publish(listing, key or (), online_key, err=as_json)
     if as_json:
         tell_json(
             {

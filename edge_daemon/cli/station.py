@@ -104,14 +104,14 @@ class Station:
         Raises NotReachable when neither way leads to words of a daemon, old or new.
         """
         if self.is_local:
-            return self._glance_locally()
+            return self._retained_locally()
         try:
             with Client.of(self.settings) as client:
-                seen = retained_glance(client)
+                seen = read_retained(client)
         except BrokerError as error:
             if self.socket() is None:
                 raise NotReachable(error.message, hint=elsewhere(error).hint) from error
-            return self._glance_locally()
+            return self._retained_locally()
         if seen.is_online or self.socket() is None:
             if not seen.parts:
                 raise NotReachable(
@@ -120,7 +120,7 @@ class Station:
                 )
             return seen
         try:
-            return self._glance_locally()
+            return self._retained_locally()
         except NotReachable:
             return seen
 
@@ -148,7 +148,7 @@ class Station:
         if not self.is_local:
             try:
                 with Client.of(self.settings) as client:
-                    _refuse_absent(retained_glance(client, ("status",)), self.settings.root)
+                    _refuse_absent(read_retained(client, ("status",)), self.settings.root)
                     yield from client.request(verb, body, timeout_s)
                     return
             except BrokerError as error:  # also where it took the request and nobody answered
@@ -183,7 +183,7 @@ class Station:
         path = self.socket()
         return path is not None and os.access(path, os.W_OK)
 
-    def _glance_locally(self) -> RetainedStatus:
+    def _retained_locally(self) -> RetainedStatus:
         return RetainedStatus("socket", self.inquire("status", {}))
 
     def _ask_locally(
@@ -212,7 +212,7 @@ def elsewhere(error: BrokerError) -> BrokerError:
     )
 
 
-def retained_glance(client: Client, parts: tuple[str, ...] = PARTS) -> RetainedStatus:
+def read_retained(client: Client, parts: tuple[str, ...] = PARTS) -> RetainedStatus:
     """What is retained below the client's root."""
     below = len(client.topics.root) + 1
     topics = [f"{client.topics.root}/{part}" for part in parts]

@@ -136,5 +136,5 @@ def serial_of(place: int) -> str:
 
 
 def place_of(serial: str) -> int:
-    """And back."""
+    """The place on the belt of the part with this serial number."""
     return int(serial.removeprefix("SN-")) - _FIRST

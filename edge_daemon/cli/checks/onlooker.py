@@ -1,4 +1,4 @@
-"""Settings that are no station's: of whoever looks at all stations, or speaks to all."""
+"""Settings of a user that is no station: a desk, a dashboard or a MES that uses all stations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROLES = frozenset({"ops", "mes", "panel", "plc", "dashboard", "fleet", "andon"})
 
 
 def is_onlooker(settings: Settings) -> bool:
-    """Whether they are no station's: the device has a role's name, and no camera of its own."""
+    """Whether the device is named like a role and has no camera of its own."""
     return settings.device in ROLES and settings.camera.source.startswith("conveyor:")
 
 
@@ -28,7 +28,7 @@ def check_onlooker(settings: Settings) -> list[Finding]:
 
 
 def not_of_onlooker(settings: Settings) -> list[Finding]:
-    """What is only looked at where a station is."""
+    """For the sections that only a station has."""
     return [skipped("", f"Not looked at: {settings.device} is the name of a role, of no station.")]
 
 
