@@ -260,12 +260,15 @@ def _write(answers: Answers, target: Path) -> tuple[Answers, Path | None]:
     return answers, private
 
 
-def _new_pair(device: str, public: Path) -> Path:
-    """The private key that goes with `public`; a pair that is there is used again."""
-    private = public.with_suffix(".key")
+def _new_pair(device: str, public: Path) -> Path | None:
+    """The private key that goes with `public`; a pair that is there is used again.
+
+    None where it is kept elsewhere.
+    """
     if not public.exists():
         generate_keypair(public.parent, device)
-    return private
+    private = public.with_suffix(".key")
+    return private if private.exists() else None
 
 
 def _next(target: Path, answers: Answers, private_key: Path | None) -> list[str]:
@@ -274,7 +277,8 @@ def _next(target: Path, answers: Answers, private_key: Path | None) -> list[str]
     check = f"edge-daemon check {place}"
     name, _, version = answers.model.partition("@")
     if not stored(Path(answers.store)):
-        signed = f" --key {shlex.quote(str(private_key))}" if private_key else ""
+        key = str(private_key) if private_key else "KEY" if answers.key else ""
+        signed = f" --key {shlex.quote(key)}" if key else ""
         wanted = f"--name {name or 'NAME'} --version {version or '1.0.0'}"
         pack = f"edge-daemon models pack best.pt {wanted} --reject DEFECT,..."
         part = " --part CLASS" if answers.parts == "track" else ""

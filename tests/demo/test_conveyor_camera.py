@@ -138,6 +138,7 @@ def test_the_lens_is_covered_while_its_file_is_there(tmp_path: Path) -> None:
         "conveyor:?scene=crate",
         "conveyor:?size=big",
         "conveyor:?size=1x1",
+        "conveyor:?size=90000x90000",
         "conveyor:?fps=0",
         "conveyor:?fps=nan",
         "conveyor:?colour=red",
