@@ -77,7 +77,7 @@ def pretty(line: str, swap: str = "", level: str = "debug") -> Text | None:
         return None
     text = Text(_clock(fields.get("timestamp")), style="dim")
     text.append(f"  {severity:<8}", style=_STYLES.get(severity, ""))
-    text.append(f" {fields.get('event', ''):<24}", style="bold")
+    text.append(f" {fields.get('event', '')!s:<24}", style="bold")
     for key, value in fields.items():
         if key not in _SHOWN_FIRST and value is not None and value != "":
             text.append(f"  {key}=", style="dim")
@@ -92,7 +92,7 @@ def _fields(line: str) -> Mapping[str, Any] | None:
     start = line.find("{")
     if start < 0 or start > 4:
         return None
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         read = json.loads(line[start:])
         if isinstance(read, dict):
             return read

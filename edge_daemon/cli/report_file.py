@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.report_page import page
 from edge_daemon.core.rollout.report import VERSION, digest
-from edge_daemon.documents import DocumentError, read_text
+from edge_daemon.documents import MALFORMED, DocumentError, read_text
 from edge_daemon.errors import StateError
 from edge_daemon.host.audit import Anchor
 
@@ -45,7 +46,7 @@ def verified(path: Path, records: Records) -> str:
             f"{path} was changed: its figures are not those of its digest.",
             hint="Make it anew: edge-daemon rollouts report ID --html FILE",
         )
-    if _DATA.search(text) is not None and text != page(report):
+    if _DATA.search(text) is not None and text != _page_of(report):
         raise StateError(
             f"{path} was changed, or made by another version: what it shows is not its data.",
             hint="Its data are whole. Make the page anew: edge-daemon rollouts report ID --html F",
@@ -65,14 +66,18 @@ def verified(path: Path, records: Records) -> str:
     return f"{path} is the report of {report['rollout']} in row {row} of the audit trail."
 
 
+def _page_of(report: dict[str, Any]) -> str | None:
+    """None of data that no report has, whatever their digest."""
+    with suppress(*MALFORMED):
+        return page(report)
+    return None
+
+
 def _report(path: Path, text: str) -> dict[str, Any]:
     found = _DATA.search(text)
-    try:
+    with suppress(*MALFORMED):
         report = json.loads(found.group(1) if found else text)
-        is_report = report["report"] == VERSION and isinstance(report["sha256"], str)
         Anchor(int(report["audit"]["seq"]), str(report["audit"]["hash"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        is_report = False
-    if not is_report:
-        raise WrongUsage(f"{path} is no report of a rollout.", hint=_HINT)
-    return dict(report)
+        if report["report"] == VERSION and isinstance(report["sha256"], str):
+            return dict(report)
+    raise WrongUsage(f"{path} is no report of a rollout.", hint=_HINT)

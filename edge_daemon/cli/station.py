@@ -218,7 +218,7 @@ def read_retained(client: Client, parts: tuple[str, ...] = PARTS) -> RetainedSta
     topics = [f"{client.topics.root}/{part}" for part in parts]
     found: dict[str, Any] = {}
     for topic, payload in client.retained(topics).items():
-        with suppress(ValueError):  # not from a daemon of ours
+        with suppress(ValueError, RecursionError):  # not from a daemon of ours
             found[topic[below:]] = json.loads(payload)
     return RetainedStatus("mqtt", found)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from edge_daemon import config
-from edge_daemon.cli.station import Station
+from edge_daemon.cli.station import Station, read_retained
 from edge_daemon.config import Settings
 from edge_daemon.messaging.client import Client
+from edge_daemon.messaging.topics import Topics
 from tests.sim.mosquitto import Mosquitto
 
 
@@ -56,6 +57,19 @@ def test_nobody_asks_a_broker_in_the_daemons_own_name(folder: Path) -> None:
         assert not Station(settings(folder, tls={"ca": "ca.pem"})).is_local
         assert not Station(settings(folder)).is_local
         assert Station(settings(folder), local=True).is_local
+
+
+def test_what_no_daemon_says_is_passed_over() -> None:
+    """Anybody who may write there can leave a message that is nested without end."""
+
+    class Heard:
+        topics = Topics("edge/cam1")
+
+        def retained(self, topics: list[str]) -> dict[str, bytes]:
+            said = {"edge/cam1/status": b"[" * 100_000, "edge/cam1/health": b"{}"}
+            return {topic: said[topic] for topic in topics if topic in said}
+
+    assert dict(read_retained(Heard()).parts) == {"health": {}}  # type: ignore[arg-type]
 
 
 @pytest.mark.broker
