@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from edge_daemon.cli.logs import pretty
 from edge_daemon.cli.main import app
 
 LINES = [
@@ -103,7 +104,7 @@ def test_without_a_journal_the_way_out_is_told(
 
 
 @pytest.mark.parametrize(
-    "line", ['{"event": null}', '{"event": ["a"], "timestamp": 3}', "[{" * 9999]
+    "line", ['{"event": null}', '{"event": ["a"], "timestamp": 3}', '{"a":' * 9999], ids=len
 )
 def test_lines_that_no_daemon_writes_end_nothing(line: str) -> None:
     """Other programs write to the journal too."""
