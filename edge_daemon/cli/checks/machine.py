@@ -48,23 +48,15 @@ try:
         said.update(gpu=properties.name, capability=f"{properties.major}.{properties.minor}")
 except Exception as error:
     said["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-try:
-    import ultralytics
-    said["ultralytics"] = ultralytics.__version__
-except Exception as error:
-    said["ultralytics_error"] = " ".join(str(error).split())[:300]
-try:
-    import cv2
-    said["cv2"] = cv2.__version__
-    known = cv2.videoio_registry
-    said["backends"] = [known.getBackendName(b) for b in known.getBackends()]
-except Exception as error:
-    said["cv2_error"] = " ".join(str(error).split())[:300]
-try:
-    import av
-    said["av"] = av.__version__
-except Exception as error:
-    said["av_error"] = " ".join(str(error).split())[:300]
+for name in ("ultralytics", "cv2", "av"):
+    try:
+        module = __import__(name)
+        if name == "cv2":
+            known = module.videoio_registry
+            said["backends"] = [known.getBackendName(b) for b in known.getBackends()]
+        said[name] = module.__version__
+    except Exception as error:
+        said[name + "_error"] = " ".join(str(error).split())[:300]
 print("\\n" + json.dumps(said))
 """
 
@@ -175,20 +167,12 @@ def _backends(said: Mapping[str, Any], source: str) -> Iterator[Finding]:
         )
     else:
         yield ok("opencv", f"OpenCV {said['cv2']} with {', '.join(backends)}.")
-    if module not in ("", "cv2"):
-        yield _library(module, said)
-
-
-def _library(module: str, said: Mapping[str, Any]) -> Finding:
-    """The library that reads the camera, by its module's name."""
-    if module in said:
-        return ok(module, f"{module} {said[module]} reads the camera.")
-    why = said.get(f"{module}_error", "no word")
-    return error(
-        module,
-        f"{module}, which the camera needs, cannot be imported: {why}.",
-        f"pip install {module}",
-    )
+    if module in said and module != "cv2":
+        yield ok(module, f"{module} {said[module]} reads the camera.")
+    elif module not in ("", "cv2"):
+        why = said.get(f"{module}_error", "no word")
+        told = f"{module}, which the camera needs, cannot be imported: {why}."
+        yield error(module, told, f"pip install {module}")
 
 
 def _gpu(settings: Settings) -> Iterator[Finding]:
