@@ -57,6 +57,12 @@ def test_it_is_made_anew_when_the_box_has_changed(made: Path) -> None:
     assert built_for(parent) is None
 
 
+def test_an_engine_of_an_engine_is_not_made() -> None:
+    """Its number would be that of no release."""
+    with pytest.raises(BundleError, match="has a local part already"):
+        next_version("1.1.0+openvino", "onnx", ())
+
+
 def test_its_number_lies_between_its_parent_and_the_next_release() -> None:
     """The newest version of a name is the engine of the newest release."""
     first = next_version("1.4.0", "openvino", [])
