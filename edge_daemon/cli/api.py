@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -14,11 +14,10 @@ from edge_daemon.messaging import api
 
 def api_document(
     schema: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(help="Print only this type, as JSON Schema.", metavar="NAME"),
+        str | None, typer.Option(help="Print only this type, as JSON Schema.", metavar="NAME")
     ] = None,
     file: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             "--config",
             "-c",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import structlog
 import typer
@@ -66,7 +66,7 @@ Findings = Mapping[str, Sequence[Finding]]
 def check(
     file: ConfigFile = None,
     section: Annotated[
-        Optional[list[Section]],  # noqa: UP045 - typer reads this at run time on 3.10
+        list[Section] | None,
         typer.Option(help="Only this section; may be repeated.", show_default=False),
     ] = None,
     output: Annotated[Output, typer.Option(help="text, or json for programs.")] = Output.TEXT,
@@ -80,7 +80,7 @@ def check(
     path = config_file(file)
     if as_json or output is Output.JSON:
         found, settings = examine(path, section)
-        _print_json(path, found)
+        tell_json({"file": str(path), **plain(found)}, indent=2)
     else:
         found, settings = examine(path, section, _print_section)
         _print_verdict(found)
@@ -93,16 +93,16 @@ def check(
 def examine(
     path: Path,
     sections: Sequence[Section] | None = None,
-    tell: Callable[[str, Sequence[Finding]], None] = lambda _, __: None,
-) -> tuple[dict[str, Sequence[Finding]], Settings | None]:
-    """Check each section in turn; `tell` is called after each.
+    hear: Callable[[str, Sequence[Finding]], None] = lambda _, __: None,
+) -> tuple[Findings, Settings | None]:
+    """Check each section in turn; `hear` is called after each.
 
     The settings are None if they cannot be used; then nothing else was checked.
     """
     wanted = list(sections or Section)
     settings, remarks = check_file(path)
     found: dict[str, Sequence[Finding]] = {Section.CONFIGURATION.value: remarks}
-    tell(Section.CONFIGURATION.value, remarks)
+    hear(Section.CONFIGURATION.value, remarks)
     if settings is None:
         return found, None
     looks = _of_onlooker(settings) if is_onlooker(settings) else _of_station(settings, wanted)
@@ -110,7 +110,7 @@ def examine(
         if name in wanted:
             with _quiet():
                 found[name.value] = _guarded(look)
-            tell(name.value, found[name.value])
+            hear(name.value, found[name.value])
     return found, settings
 
 
@@ -175,10 +175,6 @@ def _count(found: Findings, level: Level) -> int:
     return sum(one.level is level for findings in found.values() for one in findings)
 
 
-def _print_json(path: Path, found: Findings) -> None:
-    tell_json({"file": str(path), **plain(found)}, indent=2)
-
-
 def _print_section(name: str, findings: Sequence[Finding]) -> None:
     out = console()
     out.print(Text(name, style="bold"))
@@ -194,7 +190,5 @@ def _print_section(name: str, findings: Sequence[Finding]) -> None:
 
 def _print_verdict(found: Findings) -> None:
     errors, warnings = _count(found, Level.ERROR), _count(found, Level.WARNING)
-    word = number_of(errors, "error")
-    more = number_of(warnings, "warning")
-    verdict = "Ready" if not errors else "Not ready"
-    tell(f"{verdict}: {word}, {more}.")
+    verdict = "Not ready" if errors else "Ready"
+    tell(f"{verdict}: {number_of(errors, 'error')}, {number_of(warnings, 'warning')}.")

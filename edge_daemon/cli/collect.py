@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import closing, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +27,7 @@ from edge_daemon.collecting.labels import Joined, PartLabel
 from edge_daemon.collecting.places import target_of
 from edge_daemon.collecting.push import Push
 from edge_daemon.config import CollectSettings, Settings
-from edge_daemon.core.collecting.estimate import Interval, Quality, quality
+from edge_daemon.core.collecting.estimate import Interval, quality
 from edge_daemon.core.text import number_of
 from edge_daemon.core.values import BundleRef, Recipe
 from edge_daemon.errors import Code, EdgeDaemonError, SenderError
@@ -41,7 +40,7 @@ app = typer.Typer(
 )
 
 Reasons = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    str | None,
     typer.Option("--reason", help="Only pictures kept for these reasons: disagreement,ng."),
 ]
 
@@ -80,16 +79,20 @@ def _status(settings: CollectSettings, catalogue: Catalogue) -> dict[str, Any]:
     return {
         "folder": str(settings.folder),
         "pictures": len(pictures),
-        "bytes": sum(each.path.stat().st_size for each in pictures if each.path.exists()),
+        "bytes": sum(_size_of(each.path) for each in pictures),
         "reasons": dict(counts.most_common()),
         "labelled": sum(each.truth is not None for each in pictures),
         "station": dict(catalogue.status),
-        **_estimates(found),
+        "precision": _interval(found.precision),
+        "recall": _interval(found.recall),
     }
 
 
-def _estimates(found: Quality) -> dict[str, Any]:
-    return {"precision": _interval(found.precision), "recall": _interval(found.recall)}
+def _size_of(picture: Path) -> int:
+    """In bytes; 0 of one that went meanwhile, for the quota."""
+    with suppress(FileNotFoundError):
+        return picture.stat().st_size
+    return 0
 
 
 def _interval(found: Interval | None) -> dict[str, float] | None:
@@ -109,7 +112,7 @@ def purge(
     file: ConfigFile = None,
     reason: Reasons = None,
     days: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(
             "--older-than-days", min=0.0, max=36_500.0, help="Only pictures that are older."
         ),
@@ -214,7 +217,7 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
         ),
     ],
     file: ConfigFile = None,
-    by: Annotated[Optional[str], typer.Option(help="Who labelled; else your user name.")] = None,  # noqa: UP045
+    by: Annotated[str | None, typer.Option(help="Who labelled; else your user name.")] = None,
     reviewed: Annotated[
         bool,
         typer.Option(
@@ -242,20 +245,21 @@ def import_labels(  # noqa: PLR0913, PLR0917 - a command takes its options as ar
     who = by or user() or ""
     joined = labels.join(found, catalogue, partial(_recipe_of, settings), who, time.time())
     joined = _noted(joined, catalogue)
-    told = _feed_back(Station(settings, local=local), labels.words(joined), who, timeout)
+    station = Station(settings, local=local)
+    noted, fault = _feed_back(station, labels.words(joined), who, timeout)
     if as_json:
         tell_json(
             {
                 "labelled": len(joined.known),
                 "unknown": list(joined.unknown),
                 "undecided": list(joined.undecided),
-                "feedback": told.noted,
-                "fault": told.fault,
+                "feedback": noted,
+                "fault": fault,
             },
             indent=2,
         )
     else:
-        _tell_imported(joined, told)
+        _tell_imported(joined, noted, fault)
     if not joined.known:
         raise typer.Exit(FAILED)
 
@@ -271,36 +275,32 @@ def _noted(joined: Joined, catalogue: Catalogue) -> Joined:
         ) from error
 
 
-@dataclass(frozen=True)
-class _FedBack:
-    """How many words on parts the station took, and why not all."""
+def _feed_back(
+    station: Station, said: Sequence[PartLabel], by: str, timeout_s: float
+) -> tuple[int, str]:
+    """Tell the station, in requests of as many as one may hold.
 
-    noted: int
-    fault: str = ""
-
-
-def _feed_back(station: Station, said: Sequence[PartLabel], by: str, timeout_s: float) -> _FedBack:
-    """Tell the station, in requests of as many as one may hold."""
+    Returns how many words on parts it took, and why not all ("" where it took them).
+    """
     noted = 0
     for first in range(0, len(said), MAX_ITEMS):
         items = [
             {"boot": each.boot, "part": each.part, "verdict": each.verdict.value}
             for each in said[first : first + MAX_ITEMS]
         ]
-        body: dict[str, Any] = {"items": items, "source": "operator", "by": by}
+        body = {"items": items, "source": "operator", "by": by}
         body["reason"] = "labels of collected pictures"
         try:
             outcome = list(station.request("feedback", body, timeout_s))[-1]
         except EdgeDaemonError as error:
-            return _FedBack(noted, error.message)
-        if outcome.get("status") == "succeeded":
-            noted += len(items)
-        else:
-            return _FedBack(noted, str((outcome.get("error") or {}).get("message", "")))
-    return _FedBack(noted)
+            return noted, error.message
+        if outcome.get("status") != "succeeded":
+            return noted, str((outcome.get("error") or {}).get("message", ""))
+        noted += len(items)
+    return noted, ""
 
 
-def _tell_imported(joined: Joined, told: _FedBack) -> None:
+def _tell_imported(joined: Joined, noted: int, fault: str) -> None:
     tell(f"Labelled: {number_of(len(joined.known), 'picture')}.")
     if joined.unknown:
         tell(f"Not collected here, or deleted: {labels.named(joined.unknown)}.", err=True)
@@ -310,12 +310,10 @@ def _tell_imported(joined: Joined, told: _FedBack) -> None:
             " verdict too, or add the model that judged them to the store.",
             err=True,
         )
-    if told.noted:
-        tell(f"{told.noted} of them are feedback on parts now.")
-    if told.fault:
-        tell(
-            f"The station was not told: {told.fault} Import the file again when it runs.", err=True
-        )
+    if noted:
+        tell(f"{noted} of them are feedback on parts now.")
+    if fault:
+        tell(f"The station was not told: {fault} Import the file again when it runs.", err=True)
 
 
 def _recipe_of(settings: Settings, model: str) -> Recipe | None:
@@ -334,9 +332,8 @@ def push(file: ConfigFile = None, as_json: AsJson = False) -> None:
             code=Code.PRECONDITION_FAILED,
         )
     catalogue_of(settings)
-    target = target_of(settings.push)
-    done = Push(settings.folder, target, time.time).send_all()
-    target.close()
+    with closing(target_of(settings.push)) as target:
+        done = Push(settings.folder, target, time.time).send_all()
     if as_json:
         tell_json({"place": target.name, **vars(done)}, indent=2)
     else:

@@ -8,24 +8,21 @@ from typing import Annotated
 import typer
 
 from edge_daemon import config
-from edge_daemon.cli.checks.refusals import refusals
+from edge_daemon.cli.checks.refusals import faults_in
 from edge_daemon.cli.exits import BAD_CONFIGURATION
-from edge_daemon.cli.options import ConfigFile, read_settings
+from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.core.text import number_of
 
 app = typer.Typer(no_args_is_help=True, help="The settings file: check it, explain it, show it.")
 
 _File = Annotated[Path, typer.Argument(help="The settings file.", show_default=False)]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @app.command("validate")
-def validate_file(file: _File, as_json: _Json = False) -> None:
+def validate_file(file: _File, as_json: AsJson = False) -> None:
     """Check FILE as `run` does: each fault with its line, its key and the correct form."""
-    settings, findings = config.examine(file)
-    if settings is not None:
-        findings = list(refusals(file, settings))
+    _, findings = faults_in(file)
     if as_json:
         faults = [
             {"line": f.line, "key": f.key, "message": f.message, "hint": f.hint} for f in findings
@@ -34,8 +31,7 @@ def validate_file(file: _File, as_json: _Json = False) -> None:
     elif findings:
         for finding in findings:
             tell(str(finding), err=True)
-        count = len(findings)
-        tell(f"{file} has {number_of(count, 'fault')}.", err=True)
+        tell(f"{file} has {number_of(len(findings), 'fault')}.", err=True)
     else:
         tell(f"{file} is valid.")
     if findings:
@@ -49,7 +45,7 @@ def print_schema() -> None:
 
 
 @app.command("show")
-def show(file: ConfigFile = None, as_json: _Json = False) -> None:
+def show(file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Show every setting with its default filled in; credentials in URLs are hidden."""
     plain = read_settings(file).redacted()
     if as_json:

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from edge_daemon.cli.drill_faults import FaultInjector
@@ -18,7 +17,8 @@ from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import busy, console, fitting, show, tell, tell_json
 from edge_daemon.cli.references import two_models
-from edge_daemon.cli.station import Station, retained_glance
+from edge_daemon.cli.station import Station, read_retained
+from edge_daemon.cli.tables import facts
 from edge_daemon.cli.words import FAILED as CROSS
 from edge_daemon.cli.words import PASSED, milliseconds
 from edge_daemon.config import Settings
@@ -34,7 +34,7 @@ def drill(
         bool, typer.Option("--faults", help="Broken bundles and killed workers in between.")
     ] = False,
     models: Annotated[
-        Optional[tuple[str, str]],  # noqa: UP045 - typer reads this at run time on 3.10
+        tuple[str, str] | None,
         typer.Option(
             metavar="A B",
             help="The two bundles; else the two newest of the active name.",
@@ -110,7 +110,7 @@ def _go_home(run: DrillRun, station: Station, pair: tuple[str, str]) -> None:
 
 def _pair(client: Client, settings: Settings) -> tuple[str, str]:
     """The active version, and the newest other one of its name that may be used."""
-    seen = retained_glance(client, ("status", "model/state", "model/available"))
+    seen = read_retained(client, ("status", "model/state", "model/available"))
     active = seen.active
     if active is None or not seen.is_online:
         raise SenderError(
@@ -134,12 +134,7 @@ def _pair(client: Client, settings: Settings) -> tuple[str, str]:
 def show_report(report: Report) -> None:
     """The report of a drill, for the terminal."""
     out = console()
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column()
-    for heading, content in report.lines():
-        grid.add_row(heading, Text(content))
-    show(grid)
+    show(facts(report.lines()))
     for fault in report.faults:
         out.print(Text(f"{fitting(CROSS)} {fault}", style="red"))
     if report.good:

@@ -54,7 +54,7 @@ class FaultInjector:
     def clean_up(self) -> None:
         """Remove what was made, and lift the quarantines that it caused."""
         for ref in self._made:
-            self._take_away(ref)
+            self._remove(ref)
             with suppress(EdgeDaemonError):
                 self._station.inquire("unquarantine", {"model": str(ref), "by": "drill"})
         self._made.clear()
@@ -62,7 +62,7 @@ class FaultInjector:
     # ------------------------------------------------------------------ a corrupt bundle
 
     def _corrupt_copy(self, number: int) -> BundleRef:
-        """A copy under a version of its own, older than any, with one byte of its weights turned.
+        """A copy under a version of its own, older than any, with one byte of its weights flipped.
 
         It is made aside and appears whole, as `models add` would bring it.
         """
@@ -72,7 +72,7 @@ class FaultInjector:
         with SharedFolder(self._store.root) as shared, shared.workplace(_ASIDE) as aside:
             copy = opened(aside) / ref.version
             shutil.copytree(source, copy, copy_function=shutil.copyfile)
-            _turn_a_byte(copy / manifest.weights.file)
+            _flip_a_byte(copy / manifest.weights.file)
             text = (source / MANIFEST_FILE).read_text(encoding="utf-8")
             text = re.sub(r"(?m)^version:.*$", f"version: {ref.version}", text)
             (copy / MANIFEST_FILE).write_text(text, encoding="utf-8")
@@ -82,7 +82,7 @@ class FaultInjector:
                 move(ref.version, aside, ref.version, versions)
         return ref
 
-    def _take_away(self, ref: BundleRef) -> None:
+    def _remove(self, ref: BundleRef) -> None:
         with (
             suppress(OSError, EdgeDaemonError),
             SharedFolder(self._store.root) as shared,
@@ -94,7 +94,7 @@ class FaultInjector:
     def _ask_for(self, ref: BundleRef) -> tuple[str, str]:
         body = {"model": str(ref), "by": "drill", "reason": "a corrupt bundle"}
         last = list(self._client.request("swap", body, REFUSAL_S))[-1]
-        self._take_away(ref)
+        self._remove(ref)
         if last.get("status") == "rejected":
             return "corrupt bundles", ""
         return "corrupt bundles", f"A corrupt bundle was not rejected but {last.get('status')}."
@@ -117,7 +117,7 @@ class FaultInjector:
         return ""
 
 
-def _turn_a_byte(weights: Path) -> None:
+def _flip_a_byte(weights: Path) -> None:
     if weights.is_dir():
         weights = next(path for path in sorted(weights.rglob("*")) if path.is_file())
     weights.chmod(0o644)

@@ -58,7 +58,7 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class _Cut:
+class _Cutover:
     """What a receipt claims: from `frame` on, `to` judges."""
 
     frame: int
@@ -66,7 +66,6 @@ class _Cut:
     swap_id: str
     left: str | None
     to: str
-    sha256: str
     pause_ms: float | None
 
 
@@ -80,7 +79,7 @@ class _Boot:
     late: int = 0
     doubled: int = 0
     runs: list[_Run] = field(default_factory=list)
-    cuts: dict[str, _Cut] = field(default_factory=dict)
+    cuts: dict[str, _Cutover] = field(default_factory=dict)
 
 
 class SubscriberLedger:
@@ -113,8 +112,8 @@ class SubscriberLedger:
         except (KeyError, TypeError, ValueError):
             self._note(f"A result has no boot, frame or verdict: {str(result)[:120]}")
             return
-        life = self._boots.setdefault(boot, _Boot())
-        if not self._is_next(life, boot, frame):
+        record = self._boots.setdefault(boot, _Boot())
+        if not self._is_next(record, boot, frame):
             return
         self._frames += 1
         model = result.get("model")
@@ -123,7 +122,7 @@ class SubscriberLedger:
         else:
             self._models[str(model)] += 1
             if not self._is_candidates(frame, boot, result.get("rollout")):
-                self._note_run(life, str(model), frame)
+                self._note_run(record, str(model), frame)
         self._check_content(frame, verdict, result)
 
     def take_receipt(self, receipt: Payload) -> None:
@@ -132,21 +131,19 @@ class SubscriberLedger:
         frame = plain.get("cutover_frame")
         if frame is None:
             return
-        swap_id = str(plain.get("swap_id"))
-        cut = _Cut(
-            int(frame),
-            str(plain.get("cutover_at")),
-            swap_id,
-            plain.get("from"),
-            str(plain.get("to")),
-            str(plain.get("sha256")),
-            plain.get("pause_ms"),
+        cut = _Cutover(
+            frame=int(frame),
+            at=str(plain.get("cutover_at")),
+            swap_id=str(plain.get("swap_id")),
+            left=plain.get("from"),
+            to=str(plain.get("to")),
+            pause_ms=plain.get("pause_ms"),
         )
-        life = self._boots.setdefault(str(plain.get("boot")), _Boot())
-        before = life.cuts.setdefault(swap_id, cut)
+        record = self._boots.setdefault(str(plain.get("boot")), _Boot())
+        before = record.cuts.setdefault(cut.swap_id, cut)
         if (before.frame, before.to) != (cut.frame, cut.to):
             self._note(
-                f"Swap {swap_id} has two receipts that differ: {before.to} from frame "
+                f"Swap {cut.swap_id} has two receipts that differ: {before.to} from frame "
                 f"{before.frame} on, and {cut.to} from frame {cut.frame} on."
             )
 
@@ -167,35 +164,35 @@ class SubscriberLedger:
         found = list(self._found)
         if self._beyond:
             found.append(f"{self._beyond} more of this kind are not listed.")
-        for boot, life in self._boots.items():
-            for first, last in life.gaps:
+        for boot, record in self._boots.items():
+            for first, last in record.gaps:
                 frames = f"Frame {first}" if first == last else f"Frames {first} to {last}"
                 found.append(f"{frames} of boot {boot} never came.")
-            found.extend(_against_receipts(life))
+            found.extend(_against_receipts(record))
         return found
 
     @property
     def missing(self) -> int:
         """Frames that never came."""
-        return sum(b - a + 1 for life in self._boots.values() for a, b in life.gaps)
+        return sum(b - a + 1 for record in self._boots.values() for a, b in record.gaps)
 
     @property
     def doubled(self) -> int:
         """Frames that came again."""
-        return sum(life.doubled for life in self._boots.values())
+        return sum(record.doubled for record in self._boots.values())
 
     @property
     def reordered(self) -> int:
         """Frames that came after a later one."""
-        return sum(life.late for life in self._boots.values())
+        return sum(record.late for record in self._boots.values())
 
     def tally(self) -> Tally:
         """The counts as of now."""
         cuts = [
             cut
-            for life in self._boots.values()
-            for cut in life.cuts.values()
-            if life.first is not None and life.first < cut.frame <= life.last
+            for record in self._boots.values()
+            for cut in record.cuts.values()
+            if record.first is not None and record.first < cut.frame <= record.last
         ]
         return Tally(
             self._frames,
@@ -213,24 +210,24 @@ class SubscriberLedger:
         else:
             self._beyond += 1
 
-    def _is_next(self, life: _Boot, boot: str, frame: int) -> bool:
+    def _is_next(self, record: _Boot, boot: str, frame: int) -> bool:
         """Enter the number; False for a frame that was counted before."""
-        if life.first is None:
-            life.first = life.last = frame
+        if record.first is None:
+            record.first = record.last = frame
             return True
-        if frame > life.last:
-            if frame > life.last + 1:
-                life.gaps.append((life.last + 1, frame - 1))
-            life.last = frame
+        if frame > record.last:
+            if frame > record.last + 1:
+                record.gaps.append((record.last + 1, frame - 1))
+            record.last = frame
             return True
-        for place, (first, last) in enumerate(life.gaps):
+        for place, (first, last) in enumerate(record.gaps):
             if first <= frame <= last:
                 rest = [(first, frame - 1), (frame + 1, last)]
-                life.gaps[place : place + 1] = [(a, b) for a, b in rest if a <= b]
-                life.late += 1
-                self._note(f"Frame {frame} of boot {boot} came after frame {life.last}.")
+                record.gaps[place : place + 1] = [(a, b) for a, b in rest if a <= b]
+                record.late += 1
+                self._note(f"Frame {frame} of boot {boot} came after frame {record.last}.")
                 return True
-        life.doubled += 1
+        record.doubled += 1
         self._note(f"Frame {frame} of boot {boot} came twice.")
         return False
 
@@ -249,14 +246,12 @@ class SubscriberLedger:
             self._note(f"Frame {frame} was given to another arm than its draw says.")
         return again.arm is Arm.CANDIDATE
 
-    def _note_run(self, life: _Boot, model: str, frame: int) -> None:
-        last = life.runs[-1] if life.runs else None
-        if last is None or frame < last.last:
-            life.runs.append(_Run(model, frame, frame))
-        elif last.model == model:
+    def _note_run(self, record: _Boot, model: str, frame: int) -> None:
+        last = record.runs[-1] if record.runs else None
+        if last is not None and last.model == model and last.last <= frame:
             last.last = frame
         else:
-            life.runs.append(_Run(model, frame, frame))
+            record.runs.append(_Run(model, frame, frame))
 
     def _check_content(self, frame: int, verdict: str, result: Mapping[str, Any]) -> None:
         model, sha256 = result.get("model"), result.get("sha256")
@@ -291,14 +286,14 @@ def _document(payload: Payload) -> Mapping[str, Any]:
     return read if isinstance(read, Mapping) else {}
 
 
-def _against_receipts(life: _Boot) -> Iterator[str]:
+def _against_receipts(record: _Boot) -> Iterator[str]:
     """Every run must lie where the receipts make its model active."""
-    cuts = sorted(life.cuts.values(), key=lambda cut: (cut.frame, cut.at))
+    cuts = sorted(record.cuts.values(), key=lambda cut: (cut.frame, cut.at))
     frames = [cut.frame for cut in cuts]
-    if not life.runs:
+    if not record.runs:
         return
-    opening = cuts[0].left if cuts else life.runs[0].model
-    for run in life.runs:
+    opening = cuts[0].left if cuts else record.runs[0].model
+    for run in record.runs:
         place = bisect_right(frames, run.first)
         in_force = cuts[place - 1].to if place else opening
         if run.model != in_force:
@@ -307,14 +302,14 @@ def _against_receipts(life: _Boot) -> Iterator[str]:
                 f"{in_force or 'no model'} in force there."
             )
         within = cuts[place : bisect_right(frames, run.last)]
-        if _ends_reign(within, run):
+        if _leaves_model(within, run):
             yield (
                 f"Frame {run.last} was judged by {run.model}, but frame {within[0].frame - 1} was "
                 f"to be its last (swap {within[0].swap_id})."
             )
 
 
-def _ends_reign(within: list[_Cut], run: _Run) -> bool:
+def _leaves_model(within: list[_Cutover], run: _Run) -> bool:
     """Whether a cutover within the run leaves its model for at least one frame."""
     ends = [cut.frame for cut in within[1:]] + [run.last + 1]
     return any(

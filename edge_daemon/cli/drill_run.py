@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge_daemon.cli.drill_ledger import SubscriberLedger, Tally
@@ -23,24 +23,24 @@ FLOW_S = 30.0
 """Without a frame for this long the line has stopped, and a drill proves nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
-    """The report of the whole run."""
+    """What was asked for, and what came of it; whoever drills fills it in."""
 
     pair: tuple[str, str]
-    asked: int
-    outcomes: dict[str, int]
     tally: Tally
-    faults: tuple[str, ...]
-    accepted_ms: tuple[float, ...]
-    active_ms: tuple[float, ...]
-    rollback_frames: tuple[int, ...]
-    planted: dict[str, int]
-    seconds: float
+    asked: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    accepted_ms: list[float] = field(default_factory=list)
+    active_ms: list[float] = field(default_factory=list)
+    rollback_frames: list[int] = field(default_factory=list)
+    planted: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
 
     @property
     def succeeded(self) -> int:
-        return self.outcomes.get("succeeded", 0)
+        return self.outcomes["succeeded"]
 
     @property
     def good(self) -> bool:
@@ -70,10 +70,10 @@ class Report:
             "pause_ms": spread(tally.pauses_ms),
             "accepted_ms": spread(self.accepted_ms),
             "request_to_active_ms": spread(self.active_ms),
-            "rollback_frames": list(self.rollback_frames),
+            "rollback_frames": self.rollback_frames,
             "planted_faults": self.planted,
             "seconds": round(self.seconds, 1),
-            "faults": list(self.faults),
+            "faults": self.faults,
         }
 
     def lines(self) -> Iterator[tuple[str, str]]:
@@ -113,20 +113,13 @@ class DrillRun:
         timeout_s: float,
     ) -> None:
         self._client = client
-        self._pair = pair
         self._between = between
         self._timeout_s = timeout_s
         self._ledger = SubscriberLedger(settings.links)
+        self._report = Report(pair, self._ledger.tally())
         self._changed = threading.Condition()
         self._frames = 0
         self._last_frame = -1
-        self._asked = 0
-        self._outcomes: Counter[str] = Counter()
-        self._accepted_ms: list[float] = []
-        self._active_ms: list[float] = []
-        self._rollback_frames: list[int] = []
-        self._planted: Counter[str] = Counter()
-        self._wrong: list[str] = []
         self._began = time.monotonic()
         topics = client.topics
         client.listen(topics.result, lambda _, payload: self._hear_result(payload))
@@ -152,35 +145,36 @@ class DrillRun:
     def swap(self, number: int) -> str:
         """One swap, after some frames; says in a few words how it went."""
         self._await_frames(self._between)
-        target = self._pair[number % 2]
+        target = self._report.pair[number % 2]
         outcome = self._ask("swap", {"model": target, "reason": f"drill {number}"})
-        receipt = outcome.get("receipt") or {}
-        pause = milliseconds(receipt.get("pause_ms"))
         if outcome.get("status") != "succeeded":
             return str(outcome.get("status"))
+        receipt = outcome.get("receipt") or {}
+        pause = milliseconds(receipt.get("pause_ms"))
         return f"{target} from frame {receipt.get('cutover_frame')} on, pause {pause}"
 
     def go_home(self, *, by_rollback: bool) -> None:
         """Return the station to the model that it had; a rollback is measured on the way."""
-        at_home = self._asked % 2 == 0
+        asked = self._report.asked
+        at_home = asked % 2 == 0
         if by_rollback:
             if at_home:
-                self.swap(self._asked + 1)
+                self.swap(asked + 1)
             self._await_frames(self._between)
             with self._changed:
                 asked_at = self._last_frame
-            outcome = self._ask("rollback", {"model": self._pair[0], "reason": "drill"})
+            outcome = self._ask("rollback", {"model": self._report.pair[0], "reason": "drill"})
             frame = (outcome.get("receipt") or {}).get("cutover_frame")
             if frame is not None:
-                self._rollback_frames.append(max(0, int(frame) - asked_at - 1))
+                self._report.rollback_frames.append(max(0, int(frame) - asked_at - 1))
         elif not at_home:
-            self.swap(self._asked + 1)
+            self.swap(asked + 1)
 
     def note_fault(self, planted: str, complaint: str) -> None:
         """Record a fault that was caused on purpose between two swaps, and what went wrong."""
-        self._planted[planted] += 1
+        self._report.planted[planted] += 1
         if complaint:
-            self._wrong.append(complaint)
+            self._report.faults.append(complaint)
 
     def settle(self) -> None:
         """Wait for the frames around the last cutover, and for what else is on its way."""
@@ -191,17 +185,11 @@ class DrillRun:
     def report(self) -> Report:
         """The report of the run so far."""
         with self._changed:
-            return Report(
-                self._pair,
-                self._asked,
-                dict(self._outcomes),
-                self._ledger.tally(),
-                tuple(self._ledger.faults + self._wrong),
-                tuple(self._accepted_ms),
-                tuple(self._active_ms),
-                tuple(self._rollback_frames),
-                dict(self._planted),
-                time.monotonic() - self._began,
+            return replace(
+                self._report,
+                tally=self._ledger.tally(),
+                faults=self._ledger.faults + self._report.faults,
+                seconds=time.monotonic() - self._began,
             )
 
     # ------------------------------------------------------------------ parts
@@ -209,23 +197,23 @@ class DrillRun:
     def _ask(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
         """Send a request, measure it, and compare the answer with the request."""
         began = time.perf_counter()
-        self._asked += 1
+        self._report.asked += 1
         last: dict[str, Any] = {}
         for answer in self._client.request(verb, {"by": "drill", **body}, self._timeout_s):
             last = answer
             took_ms = (time.perf_counter() - began) * 1e3
             if answer.get("status") == "accepted":
-                self._accepted_ms.append(took_ms)
+                self._report.accepted_ms.append(took_ms)
             elif answer.get("status") == "succeeded":
-                self._active_ms.append(took_ms)
+                self._report.active_ms.append(took_ms)
         status = str(last.get("status"))
-        self._outcomes[status] += 1
+        self._report.outcomes[status] += 1
         if status == "succeeded":
             with self._changed:
                 self._ledger.take_receipt(last.get("receipt") or {})
         else:
             error = last.get("error") or {}
-            self._wrong.append(
+            self._report.faults.append(
                 f"The {verb} to {body['model']} was {status}: "
                 f"{error.get('code')} {error.get('message', '')}"
             )

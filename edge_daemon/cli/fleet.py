@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 from edge_daemon.cli import fleet_campaigns, fleet_keys
 from edge_daemon.cli.exits import FAILED, WrongUsage
+from edge_daemon.cli.fleet_known import fleet_of, signers_of
 from edge_daemon.cli.fleet_page import page
 from edge_daemon.cli.fleet_publish import publish
 from edge_daemon.cli.fleet_verify import (
     Kept,
     Saved,
-    plain_check,
-    plain_receipt,
+    plain,
     read_kept,
     tell_checks,
     tell_receipts,
@@ -26,7 +28,6 @@ from edge_daemon.cli.fleet_watch import watch
 from edge_daemon.cli.options import AsJson, ConfigFile, Inventory, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.tables import Column, FittedTable
-from edge_daemon.config import FleetSettings
 from edge_daemon.core.fleet.heads import check_heads
 from edge_daemon.core.fleet.ledger import Holder, Ledger, holders
 from edge_daemon.core.text import number_of
@@ -35,7 +36,6 @@ from edge_daemon.fleet.ledger import gather, read_inventory, read_ledger
 from edge_daemon.fleet.receipts import check_receipts
 from edge_daemon.fleet.shown import station, summary
 from edge_daemon.messaging.client import Client
-from edge_daemon.models.countersigned import Signers
 
 app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, new bundles, campaigns.")
 app.add_typer(fleet_campaigns.app)
@@ -45,7 +45,7 @@ SHOWN = 20
 """Names of one kind that are shown at once; the ledger has all."""
 
 Patience = Annotated[
-    Optional[float],  # noqa: UP045 - typer reads this at run time on 3.10
+    float | None,
     typer.Option(
         "--patience", min=1.0, help="Seconds after which a report is old; else three of its own."
     ),
@@ -62,10 +62,9 @@ def status(
     """How many stations judge by which model, how campaigns stand, and who is silent."""
     settings = read_settings(file)
     names = None if inventory is None else read_inventory(inventory)
-    fleet = settings.fleet or FleetSettings()
-    signers = Signers(fleet.trust.keys) if fleet.trust.keys else None
+    signers = signers_of(settings)
     with Client.of(settings) as client:
-        kept = gather(client, fleet.roots)
+        kept = gather(client, fleet_of(settings).roots)
         campaigns = campaigns_now(client, kept, signers, names)
     found = read_ledger(kept, time.time(), names, patience)
     if as_json:
@@ -116,20 +115,23 @@ def who(
         raise WrongUsage("No bundle was named.", hint="Name one: edge-daemon fleet who bottle")
     found = holders(_read(file, None, patience), wanted)
     if as_json:
-        tell_json([_holder(each) for each in found], indent=2)
+        tell_json([asdict(each) for each in found], indent=2)
         return
     columns = (Column("station"), Column("site", 3), Column("bundle"), Column("digest", 2))
+    if not found:
+        tell(f"No station that reports has {wanted}.")
+        return
     rows = [
-        (h.device, h.site or "-", h.model, h.sha256[:12], _does(h), h.presence.value) for h in found
+        (
+            *(each.device, each.site or "-", each.model, each.sha256[:12]),
+            *("judges" if each.judges else "has it", each.presence.value),
+        )
+        for each in found
     ]
-    if rows:
-        show(FittedTable((*columns, Column("", 1), Column("is")), rows))
+    show(FittedTable((*columns, Column("", 1), Column("is")), rows))
     judging = sum(each.judges for each in found)
     having = len({each.device for each in found})
-    if found:
-        tell(f"Stations that have {wanted}: {having}; that judge by it: {judging}.")
-    else:
-        tell(f"No station that reports has {wanted}.")
+    tell(f"Stations that have {wanted}: {having}; that judge by it: {judging}.")
     for model in _ambiguous(found):
         tell(f"More than one digest is called {model}: look at the column digest.", err=True)
 
@@ -142,7 +144,7 @@ def verify(kept: Kept = None, file: ConfigFile = None, as_json: AsJson = False) 
     """
     saved = Saved({}, {}) if kept is None else read_kept(kept)
     settings = read_settings(file)
-    roots = (settings.fleet or FleetSettings()).roots
+    roots = fleet_of(settings).roots
     with Client.of(settings) as client:
         found = read_ledger(gather(client, roots), time.time())
         shown = client.all_retained([f"{root}/receipt" for root in roots])
@@ -150,18 +152,12 @@ def verify(kept: Kept = None, file: ConfigFile = None, as_json: AsJson = False) 
     receipts = check_receipts([line.report for line in found.lines], own, saved.receipts)
     heads = check_heads(saved.heads, found)
     if as_json:
-        tell_json(
-            {
-                "receipts": [plain_receipt(each) for each in receipts],
-                "trails": [plain_check(each) for each in heads],
-            },
-            indent=2,
-        )
+        tell_json(plain(receipts, heads), indent=2)
     else:
         tell_receipts(receipts)
         if heads:
             tell_checks(heads)
-    if any(each.is_fault for each in receipts) or any(each.is_fault for each in heads):
+    if any(each.is_fault for each in (*receipts, *heads)):
         raise typer.Exit(FAILED)
 
 
@@ -176,9 +172,8 @@ app.command("watch")(watch)
 def _read(file: Path | None, inventory: Path | None, patience: float | None) -> Ledger:
     settings = read_settings(file)
     names = None if inventory is None else read_inventory(inventory)
-    roots = (settings.fleet or FleetSettings()).roots
     with Client.of(settings) as client:
-        kept = gather(client, roots)
+        kept = gather(client, fleet_of(settings).roots)
     return read_ledger(kept, time.time(), names, patience)
 
 
@@ -254,23 +249,7 @@ def _tell_names(heading: str, names: Iterable[str], most: int | None) -> None:
         tell(f"{heading}: {len(given) - most} more; see edge-daemon fleet ledger")
 
 
-def _holder(held: Holder) -> dict[str, Any]:
-    return {
-        "device": held.device,
-        "site": held.site,
-        "model": held.model,
-        "sha256": held.sha256,
-        "judges": held.judges,
-        "presence": held.presence.value,
-    }
-
-
-def _does(held: Holder) -> str:
-    return "judges" if held.judges else "has it"
-
-
 def _ambiguous(found: Iterable[Holder]) -> list[str]:
-    digests: dict[str, set[str]] = {}
-    for each in found:
-        digests.setdefault(each.model, set()).add(each.sha256)
-    return sorted(model for model, known in digests.items() if len(known) > 1)
+    """Models of which stations have more than one digest."""
+    counts = Counter(model for model, _ in {(each.model, each.sha256) for each in found})
+    return sorted(model for model, digests in counts.items() if digests > 1)

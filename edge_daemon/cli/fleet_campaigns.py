@@ -5,18 +5,18 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.cli.fleet_known import refuse_unfollowed, retained_at
+from edge_daemon.cli.fleet_known import fleet_of, refuse_unfollowed, retained_at, signers_of
 from edge_daemon.cli.fleet_metadata import (
     OnlineKey,
     RepositoryOption,
-    go_on,
-    renewed,
+    renewed_timestamp,
     repository_of,
+    sign_and_publish,
 )
 from edge_daemon.cli.options import (
     AsJson,
@@ -30,7 +30,7 @@ from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.references import RefOrFolder
 from edge_daemon.cli.store import find_bundle
 from edge_daemon.cli.tables import Column, FittedTable
-from edge_daemon.config import FleetSettings, Settings
+from edge_daemon.config import Settings
 from edge_daemon.core.fleet.campaign import Campaign, as_mapping, canonical, read_campaign
 from edge_daemon.core.fleet.ledger import groups
 from edge_daemon.core.fleet.simulated import Outcome, Truth, run
@@ -49,17 +49,12 @@ from edge_daemon.host.disk import write_durably
 from edge_daemon.messaging.client import Client
 from edge_daemon.messaging.times import iso_utc
 from edge_daemon.models import countersigned
-from edge_daemon.models.countersigned import Signers
 from edge_daemon.models.manifest import Manifest
-
-if TYPE_CHECKING:  # python-tuf is an extra
-    from edge_daemon.fleet.freshness.repository import Repository
 
 app = typer.Typer()
 
 CampaignFile = Annotated[
-    Path,
-    typer.Argument(help="The campaign's file.", metavar="FILE", exists=True, dir_okay=False),
+    Path, typer.Argument(help="The campaign's file.", metavar="FILE", exists=True, dir_okay=False)
 ]
 Id = Annotated[str, typer.Argument(help="The campaign's id.", metavar="ID")]
 Reason = Annotated[str, typer.Option(help="Why; it stays on record.")]
@@ -89,8 +84,7 @@ def make(  # noqa: PLR0913, PLR0917 - one option for each word of a campaign
     ),
     soak: Annotated[str, typer.Option(help="Minutes between two waves, such as 30,120,120.")] = "",
     canary: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(help="A station for the first wave; may be repeated."),
+        list[str] | None, typer.Option(help="A station for the first wave; may be repeated.")
     ] = None,
     with_groups: Annotated[
         bool,
@@ -146,7 +140,10 @@ def sign(
     campaign, envelope = load_campaign(file)
     made = countersigned.sign(canonical(campaign), messages.KIND, key, envelope)
     if repository is not None:
-        _list(repository_of(repository), campaign, key)
+        listing = repository_of(repository)
+        listing.stage_campaign(campaign.id, campaign.serial, canonical(campaign), time.time())
+        if CAMPAIGNS in listing.missing():  # else it is published already
+            sign_and_publish(listing, (key,), None, err=as_json)
     write_durably(file, made + b"\n")
     keys = countersigned.marks_in(made)
     if as_json:
@@ -157,11 +154,11 @@ def sign(
         f"{iso_utc(campaign.expires)}."
     )
     listed_in = "" if repository is None else f" --repository {repository}"
-    online = "" if repository is None else " --online-key KEY"
     if keys == 1:
         again = f"edge-daemon fleet sign {file} --key KEY{listed_in}"
         tell(f"One key has signed it; stations want two: {again}")
     else:
+        online = "" if repository is None else " --online-key KEY"
         begin = f"edge-daemon fleet start {file}{listed_in}{online}"
         tell(f"{keys} keys have signed it. Start it: {begin}")
 
@@ -183,8 +180,7 @@ def start(
             f"Nobody signed {file}.", hint=f"Sign it: edge-daemon fleet sign {file} --key KEY"
         )
     settings = read_settings(config)
-    keys = (settings.fleet or FleetSettings()).trust.keys
-    signers = Signers(keys) if keys else None
+    signers = signers_of(settings)
     topic = messages.campaign_topic(campaign.id)
     if signers is not None:  # else the stations find out
         messages.read_signed_campaign(topic, envelope, signers)
@@ -238,12 +234,11 @@ def stop(
 @app.command()
 def timestamp(
     serial: Annotated[
-        Optional[int],  # noqa: UP045 - typer reads this at run time on 3.10
+        int | None,
         typer.Option(min=1, help="The newest campaign's serial, for stations with `trust.fresh`."),
     ] = None,
     key: Annotated[
-        Optional[Path],  # noqa: UP045 - likewise
-        typer.Option(help="The private key (PEM, P-256) that signs it.", exists=True),
+        Path | None, typer.Option(help="The private key (PEM, P-256) that signs it.", exists=True)
     ] = None,
     repository: RepositoryOption = None,
     online_key: OnlineKey = None,
@@ -259,12 +254,12 @@ def timestamp(
     """
     if (serial is None) != (key is None) or (repository is None) != (online_key is None):
         raise WrongUsage(
-            "A word on what is newest needs its key.",
+            "Each timestamp needs the key that signs it.",
             hint="Give --serial with --key, --repository with --online-key, or all four.",
         )
     tuf = b""
     if repository is not None and online_key is not None:
-        tuf = body = renewed(repository_of(repository), online_key, hours)
+        tuf = body = renewed_timestamp(repository_of(repository), online_key, hours)
     if serial is not None and key is not None:
         now = time.time()
         text = messages.timestamp_text(messages.Timestamp(now, now + 3600.0 * hours, serial), tuf)
@@ -313,7 +308,7 @@ def simulate(
 def _reported_groups(settings: Settings, waves: int) -> dict[str, list[str]]:
     """Raises WrongUsage for a group that the waves are too few for."""
     with Client.of(settings) as client:
-        kept = gather(client, (settings.fleet or FleetSettings()).roots)
+        kept = gather(client, fleet_of(settings).roots)
     found = groups(read_ledger(kept, time.time()))
     for name, devices in found.items():
         if len(devices) > waves:
@@ -353,18 +348,11 @@ def _drawn_names(campaign: Campaign, stations: int) -> tuple[str, ...]:
     return (*sorted(named), *more)
 
 
-def _list(repository: Repository, campaign: Campaign, key: Path) -> None:
-    """Sign that it is current; where that is published already nothing is left to sign."""
-    repository.stage_campaign(campaign.id, campaign.serial, canonical(campaign), time.time())
-    if CAMPAIGNS in repository.missing():
-        go_on(repository, (key,), None)
-
-
 def _publish_listing(folder: Path, campaign: Campaign, online: Path | None) -> None:
     """Raises SenderError where the metadata does not list it as it is, and cannot now."""
     repository = repository_of(folder)
     repository.stage_campaign(campaign.id, campaign.serial, canonical(campaign), time.time())
-    if repository.missing() and not go_on(repository, (), online):
+    if repository.missing() and not sign_and_publish(repository, (), online):
         raise SenderError(
             f"The metadata in {folder} does not say yet that {campaign.id} is current.",
             hint="Both keys sign it with: edge-daemon fleet sign FILE --key KEY --repository DIR; "
@@ -373,6 +361,7 @@ def _publish_listing(folder: Path, campaign: Campaign, online: Path | None) -> N
 
 
 def _numbers(text: str, what: str) -> list[float]:
+    """Raises WrongUsage."""
     try:
         return [float(each.strip().rstrip("%m")) for each in text.split(",")]
     except ValueError:
@@ -385,7 +374,7 @@ def _publish(settings: Settings, topic: str, body: bytes) -> None:
 
 
 def _warn_unknown(settings: Settings, id_: str) -> None:
-    """What was said lies there all the same: a broker may have forgotten the campaign."""
+    """A warning only: the broker keeps what was said, and may have forgotten the campaign."""
     topic = messages.campaign_topic(id_)
     if not retained_at(settings, [topic]).get(topic):
         tell(f"But no campaign {id_} is on this broker. See: edge-daemon fleet status", err=True)

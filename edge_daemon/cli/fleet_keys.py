@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.cli.fleet_metadata import Keys, OnlineKey, go_on, repository_of
+from edge_daemon.cli.fleet_metadata import Keys, OnlineKey, repository_of, sign_and_publish
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show as show_table
 from edge_daemon.cli.output import tell, tell_json
@@ -58,7 +58,7 @@ def init(
     private = [keys / f"{name}.key" for role in names for name in names[role] if role != ONLINE]
     online = keys / f"{names[ONLINE][0]}.key"
     there = [each for each in private if each.exists()]
-    if go_on(repository, there, online if online.exists() else None):
+    if sign_and_publish(repository, there, online if online.exists() else None):
         root = folder / "metadata" / "1.root.json"
         digest = hashlib.sha256(root.read_bytes()).hexdigest()
         tell(f"Copy {root} to every station as fleet.trust.root. Its SHA-256 is {digest}.")
@@ -105,7 +105,7 @@ def sign(folder: Repo, key: Keys = None, online_key: OnlineKey = None) -> None:
         raise WrongUsage(
             f"Nothing waits in {folder}.", hint=f"Look: edge-daemon fleet keys show {folder}"
         )
-    go_on(repository, key or (), online_key)
+    sign_and_publish(repository, key or (), online_key)
 
 
 @app.command()
@@ -147,7 +147,7 @@ def show(folder: Repo, as_json: AsJson = False) -> None:
 @app.command()
 def refresh(
     place: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+        str | None,
         typer.Option("--from", metavar="DIR|URL", help="Where from; else fleet.trust.metadata."),
     ] = None,
     trust_clock: Annotated[
@@ -184,4 +184,4 @@ def _change(
     waiting = repository.stage_keys(role, *change, time.time())
     tell(f"To be signed: {', '.join(waiting)}.")
     keys, online = signed_by
-    go_on(repository, keys or (), online)
+    sign_and_publish(repository, keys or (), online)

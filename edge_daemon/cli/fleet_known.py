@@ -1,4 +1,4 @@
-"""What a broker already has of campaigns, as far as it decides whether a new one can be started."""
+"""The fleet in the settings, and what a broker already has that keeps a campaign from starting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
-from edge_daemon.config import Settings
+from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.core.fleet.campaign import Campaign
 from edge_daemon.core.fleet.heard import Stopped
 from edge_daemon.core.fleet.station import Memory, accept
@@ -18,8 +18,19 @@ from edge_daemon.models.countersigned import Signers
 _HINT = "Make another campaign, with another --id and a larger --serial."
 
 
+def fleet_of(settings: Settings) -> FleetSettings:
+    """As they are set, else the defaults."""
+    return settings.fleet or FleetSettings()
+
+
+def signers_of(settings: Settings) -> Signers | None:
+    """Whose campaigns count; None where no keys are named. Raises ConfigurationError."""
+    keys = fleet_of(settings).trust.keys
+    return Signers(keys) if keys else None
+
+
 def retained_at(settings: Settings, filters: Sequence[str]) -> dict[str, bytes]:
-    """What the broker keeps there; empty where it lets nobody of ours read it."""
+    """What the broker keeps there; empty where this user may not read it."""
     with suppress(BrokerError), Client.of(settings) as client:
         return client.all_retained(filters)
     return {}
@@ -34,8 +45,8 @@ def refuse_unfollowed(
     the same id.
     """
     for topic, body in kept.items():
-        said = _stop_at(topic, body)
-        if said is not None and said.campaign == campaign.id:
+        said = _read(topic, body) if "/stop/" in topic and body else None
+        if isinstance(said, Stopped) and said.campaign == campaign.id:
             why = said.why or "no reason given"
             raise SenderError(
                 f"{said.who} stopped {campaign.id}: {why}. A stop is final.", hint=_HINT
@@ -46,12 +57,10 @@ def refuse_unfollowed(
             raise SenderError(f"No station would follow {campaign.id}: {refusal}.", hint=_HINT)
 
 
-def _stop_at(topic: str, body: bytes) -> Stopped | None:
-    if "/stop/" not in topic or not body:
-        return None
+def _read(topic: str, body: bytes) -> object:
+    """None where it cannot be read."""
     with suppress(EdgeDaemonError):
-        said = messages.read_message(topic, body)
-        return said if isinstance(said, Stopped) else None
+        return messages.read_message(topic, body)
     return None
 
 

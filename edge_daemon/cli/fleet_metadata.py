@@ -1,11 +1,11 @@
-"""The fleet's metadata as commands change it: staged, signed with the keys at hand, published."""
+"""How commands change the fleet's metadata: they stage it, sign it and publish it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # python-tuf is an extra: other commands must work without it
     from edge_daemon.fleet.freshness.repository import Repository
 
 RepositoryOption = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    Path | None,
     typer.Option(
         "--repository",
         metavar="DIR",
@@ -26,13 +26,13 @@ RepositoryOption = Annotated[
     ),
 ]
 OnlineKey = Annotated[
-    Optional[Path],  # noqa: UP045 - likewise
+    Path | None,
     typer.Option(
         "--online-key", exists=True, help="The publisher's key; with it changes are published."
     ),
 ]
 Keys = Annotated[
-    Optional[list[Path]],  # noqa: UP045 - likewise
+    list[Path] | None,
     typer.Option("--key", exists=True, help="A private key that signs; may be repeated."),
 ]
 
@@ -49,39 +49,38 @@ def repository_of(folder: Path) -> Repository:
     return Repository(folder)
 
 
-def go_on(repository: Repository, keys: Sequence[Path], online: Path | None) -> bool:
+def sign_and_publish(
+    repository: Repository, keys: Sequence[Path], online: Path | None, *, err: bool = False
+) -> bool:
     """Sign what is staged, publish it where it is signed whole, and tell what is missing.
 
-    Returns whether stations read it now.
+    `err`: told on stderr, where stdout holds a document. Returns whether stations read it now.
     """
     from edge_daemon.fleet.freshness.signing import signer  # noqa: PLC0415 - an extra
 
+    command = f"edge-daemon fleet keys sign {repository.folder}"
     if keys:
         signed = repository.sign([signer(key) for key in keys])
-        tell(f"Signed: {', '.join(signed)}.")
+        tell(f"Signed: {', '.join(signed)}.", err=err)
     missing = repository.missing()
     for role, count in missing.items():
         if count:
             wanted = number_of(count, "signature")
-            command = f"edge-daemon fleet keys sign {repository.folder} --key KEY"
-            tell(f"{role} still needs {wanted}: {command}")
+            tell(f"{role} still needs {wanted}: {command} --key KEY", err=err)
     if any(missing.values()):
         return False
     if online is None:
         if missing:
-            tell(
-                "All have signed. Publish it: "
-                f"edge-daemon fleet keys sign {repository.folder} --online-key KEY"
-            )
+            tell(f"All have signed. Publish it: {command} --online-key KEY", err=err)
         return False
     if missing:
         done = repository.publish(signer(online), time.time())
-        tell(f"Published: {', '.join(done)}.")
+        tell(f"Published: {', '.join(done)}.", err=err)
     return True
 
 
-def renewed(repository: Repository, online: Path, hours: float) -> bytes:
-    """The timestamp, made anew."""
+def renewed_timestamp(repository: Repository, online: Path, hours: float) -> bytes:
+    """A new timestamp that expires after so many hours."""
     from edge_daemon.fleet.freshness.signing import signer  # noqa: PLC0415 - an extra
 
     return repository.renew(signer(online), time.time(), hours)

@@ -11,15 +11,15 @@ from typing import Annotated
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
+from edge_daemon.cli.fleet_known import fleet_of, signers_of
 from edge_daemon.cli.options import ConfigFile, Inventory, read_settings
 from edge_daemon.cli.output import tell
-from edge_daemon.config import FleetSettings, Settings
+from edge_daemon.config import Settings
 from edge_daemon.fleet.ledger import read_inventory
 from edge_daemon.fleet.saying import say, stop_of
 from edge_daemon.fleet.watch import FleetWatch
 from edge_daemon.host import logs
 from edge_daemon.messaging.client import Client
-from edge_daemon.models.countersigned import Signers
 from edge_daemon.web.access import Rules
 from edge_daemon.web.fleet_pages import FleetPages, StopForm
 from edge_daemon.web.server import Listen, StatusPage
@@ -48,9 +48,7 @@ def page(
     before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:
         with Client.of(settings) as client:
-            fleet = settings.fleet or FleetSettings()
-            signers = Signers(fleet.trust.keys) if fleet.trust.keys else None
-            watch = FleetWatch(client, fleet.roots, names, signers)
+            watch = FleetWatch(client, fleet_of(settings).roots, names, signers_of(settings))
             rules, stop = _rules(settings), _stopper(client, who) if commands else None
             served = StatusPage(
                 Listen(HOST, port, rules), lambda: FleetPages(watch.state, rules, stop)

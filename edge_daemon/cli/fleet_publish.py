@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,8 @@ from edge_daemon.cli.fleet_metadata import (
     Keys,
     OnlineKey,
     RepositoryOption,
-    go_on,
     repository_of,
+    sign_and_publish,
 )
 from edge_daemon.cli.options import AsJson, ConfigFile, SwarmAuthority, authority_of, read_settings
 from edge_daemon.cli.output import tell, tell_json
@@ -35,13 +35,11 @@ from edge_daemon.sources.oci_login import OciLogin
 if TYPE_CHECKING:  # python-tuf is an extra
     from edge_daemon.fleet.freshness.repository import Repository
 
-OCI = "oci:"
+_OCI = "oci:"
 _REGISTRY = re.compile(
     r"(?P<scheme>https?://)?(?P<host>[A-Za-z0-9.\[\]-]+(:[0-9]{1,5})?)"
     r"/(?P<repository>[a-z0-9][a-z0-9._/-]{0,254})(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
 )
-
-_Secret = Optional[Path]  # noqa: UP045 - typer reads this at run time on 3.10
 
 
 @dataclass(frozen=True)
@@ -72,10 +70,10 @@ def publish(  # noqa: PLR0913, PLR0917 - each is an option
         typer.Option(metavar="DIR|oci:HOST/REPOSITORY[:TAG]", help="Where stations fetch from."),
     ],
     file: ConfigFile = None,
-    user: Annotated[Optional[str], typer.Option(help="A user of the registry.")] = None,  # noqa: UP045
-    password_file: Annotated[_Secret, typer.Option(help="A file with the password.")] = None,
-    token_file: Annotated[_Secret, typer.Option(help="A file with a bearer token.")] = None,
-    ca: Annotated[_Secret, typer.Option(help="PEM of the registry's authority.")] = None,
+    user: Annotated[str | None, typer.Option(help="A user of the registry.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="A file with the password.")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="A file with a bearer token.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM of the registry's authority.")] = None,
     swarm_ca: SwarmAuthority = None,
     repository: RepositoryOption = None,
     key: Keys = None,
@@ -103,31 +101,35 @@ def publish(  # noqa: PLR0913, PLR0917 - each is an option
         listing, content = _listing(to, repository), package.pieces[-1].place.read_bytes()
     if listing is not None:
         listing.stage_bundle(manifest.ref.name, manifest.ref.version, content, time.time())
+        if listing.missing():
+            sign_and_publish(listing, key or (), online_key, err=as_json)
     if as_json:
-        told: dict[str, object] = {"model": str(package.ref), "where": done.where}
-        told["new"] = done.is_new
-        told |= {"bytes": package.size, "sent": done.sent, "signer": package.signer}
-        infohash = swarm.infohash if swarm is not None else None
-        told |= {"infohash": infohash, "manifest_sha256": package.manifest.sha256}
-        tell_json(told)
+        tell_json(
+            {
+                "model": str(package.ref),
+                "where": done.where,
+                "new": done.is_new,
+                "bytes": package.size,
+                "sent": done.sent,
+                "signer": package.signer,
+                "infohash": swarm.infohash if swarm is not None else None,
+                "manifest_sha256": package.manifest.sha256,
+            }
+        )
         return
     tell(f"{package.ref} is {'published' if done.is_new else 'there already'}: {done.where}")
     if swarm is not None:
         tell(f"Stations share it as infohash {swarm.infohash}, {swarm.size} bytes.")
     if package.signer is None:
         tell("Nobody signed it that this device knows: few stations will take it.", err=True)
-    if listing is not None and listing.missing():
-        go_on(listing, key or (), online_key)
 
 
 def _listing(to: str, given: Path | None) -> Repository | None:
     """The fleet's metadata: as named, or beside the bundles; None: there is none."""
-    beside = None if to.startswith(OCI) else Path(to) / REPOSITORY
-    if given is None and (beside is None or not beside.is_dir()):
-        return None
-    folder = given or beside
-    assert folder is not None
-    return repository_of(folder)
+    if given is not None:
+        return repository_of(given)
+    beside = Path(to) / REPOSITORY
+    return repository_of(beside) if not to.startswith(_OCI) and beside.is_dir() else None
 
 
 def _swarm(package: Package, origin: Origin, authority: bytes | None) -> Torrent | None:
@@ -141,14 +143,14 @@ def _swarm(package: Package, origin: Origin, authority: bytes | None) -> Torrent
 
 
 def _origin(to: str, credentials: Credentials) -> Origin:
-    if not to.startswith(OCI):
+    if not to.startswith(_OCI):
         if "://" in to:
             raise WrongUsage(
                 f"{to} cannot be written to.",
                 hint="Name the folder that the web server gives out, or oci:HOST/REPOSITORY.",
             )
         return FolderOrigin(Path(to))
-    found = _REGISTRY.fullmatch(to[len(OCI) :])
+    found = _REGISTRY.fullmatch(to[len(_OCI) :])
     if found is None:
         raise WrongUsage(
             f"{to} names no registry.", hint="Write oci:registry.plant:5000/line3/bottle."

@@ -1,15 +1,14 @@
-"""`edge-daemon fleet verify`: stations' receipts beside their reports, and their trails beside the
-heads that somebody kept.
-"""
+"""`edge-daemon fleet verify`: compares receipts with reports, and audit trails with kept heads."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -22,17 +21,10 @@ from edge_daemon.documents import DocumentError, read_text
 from edge_daemon.fleet.receipts import ReceiptCheck, ReceiptFinding
 
 MOST_BYTES = 64 << 20
-_RECEIPTS = (
-    ReceiptFinding.PROVEN,
-    ReceiptFinding.ALTERED,
-    ReceiptFinding.FOREIGN,
-    ReceiptFinding.MISSING,
-    ReceiptFinding.NONE,
-)
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 Kept = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    Path | None,
     typer.Option("--kept", metavar="FILE", help="What `fleet ledger --json` printed earlier."),
 ]
 
@@ -82,16 +74,13 @@ def tell_receipts(checks: tuple[ReceiptCheck, ...]) -> None:
         if each.is_fault:
             tell(f"{each.device}: {each.why}.", err=True)
     counts = Counter(each.finding for each in checks)
-    proven, altered, foreign, missing, none = (counts[each] for each in _RECEIPTS)
     tell(
-        f"{number_of(len(checks), 'receipt')}: {proven} as reported, {altered} altered, "
-        f"{foreign} of another station, {missing} missing; {none} have none to show."
+        f"{number_of(len(checks), 'receipt')}: {counts[ReceiptFinding.PROVEN]} as reported, "
+        f"{counts[ReceiptFinding.ALTERED]} altered, "
+        f"{counts[ReceiptFinding.FOREIGN]} of another station, "
+        f"{counts[ReceiptFinding.MISSING]} missing; "
+        f"{counts[ReceiptFinding.NONE]} have none to show."
     )
-
-
-def plain_receipt(check: ReceiptCheck) -> dict[str, Any]:
-    """For programs."""
-    return {"device": check.device, "receipt": check.finding.value, "why": check.why}
 
 
 def tell_checks(checks: tuple[HeadCheck, ...]) -> None:
@@ -113,12 +102,22 @@ def tell_checks(checks: tuple[HeadCheck, ...]) -> None:
         )
 
 
-def plain_check(check: HeadCheck) -> dict[str, Any]:
+def plain(
+    receipts: Sequence[ReceiptCheck], trails: Sequence[HeadCheck]
+) -> dict[str, list[dict[str, str]]]:
     """For programs."""
-    head = f"{check.kept.seq}:{check.kept.hash}"
     return {
-        "device": check.device,
-        "finding": check.finding.value,
-        "head": head,
-        "why": check.why,
+        "receipts": [
+            {"device": each.device, "receipt": each.finding.value, "why": each.why}
+            for each in receipts
+        ],
+        "trails": [
+            {
+                "device": each.device,
+                "finding": each.finding.value,
+                "head": f"{each.kept.seq}:{each.kept.hash}",
+                "why": each.why,
+            }
+            for each in trails
+        ],
     }

@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
+from edge_daemon.cli.fleet_known import fleet_of, signers_of
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import tell
-from edge_daemon.config import FleetSettings, Settings
+from edge_daemon.config import Settings
 from edge_daemon.core.text import number_of
 from edge_daemon.fleet.evaluator import Evaluation, Evaluator, sentence
 from edge_daemon.fleet.evaluator import watch as watch_reports
@@ -25,7 +26,6 @@ from edge_daemon.fleet.ledger import read_inventory
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.systemd import Notifier
 from edge_daemon.messaging.client import NOBODY, Client
-from edge_daemon.models.countersigned import Signers
 
 
 def watch(
@@ -39,15 +39,14 @@ def watch(
 ) -> None:
     """Open the waves of the newest campaign as stations confirm it, or stop it; until Ctrl-C."""
     settings = read_settings(file)
-    fleet = settings.fleet or FleetSettings()
+    fleet = fleet_of(settings)
     names = read_inventory(inventory)
-    trust = fleet.trust
-    if not trust.is_given:
+    if not fleet.trust.is_given:
         raise WrongUsage(
             "An evaluator needs the keys that campaigns are signed with.",
             hint="Name them in fleet.trust.keys of the settings, or fleet.trust.root.",
         )
-    signers = Signers(trust.keys) if trust.keys else None
+    signers = signers_of(settings)
     manager = Notifier.from_environ(os.environ)
     said = ""
 
@@ -92,7 +91,7 @@ def watch(
 @contextmanager
 def _freshness(settings: Settings) -> Iterator[Callable[[str, str], str]]:
     """What says which campaigns are current, where `trust.root` pins somebody who does."""
-    trust = (settings.fleet or FleetSettings()).trust
+    trust = fleet_of(settings).trust
     if trust.root is None:
         yield lambda *_: ""
         return

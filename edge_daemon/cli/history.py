@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,6 @@ from rich.text import Text
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell_json
-from edge_daemon.cli.station import Station
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import (
     checks_table,
@@ -30,15 +28,6 @@ MOST = 200
 _Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How one kind of row is read and shown."""
-
-    read: Callable[[Records, int], list[_Row]]
-    show: Callable[[_Row], Iterator[RenderableType]]
-    table: Callable[[list[_Row]], FittedTable]
-
-
 def history(
     file: ConfigFile = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many of the newest swaps.")] = 20,
@@ -47,9 +36,8 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """The receipts of past swaps, newest first; with --refused, what was refused instead."""
-    records = Records(Station(read_settings(file)))
-    kind = _REFUSALS if refused else _RECEIPTS
-    rows = kind.read(records, MOST if swap else limit)
+    records = Records(read_settings(file))
+    rows = (records.refusals if refused else records.history)(MOST if swap else limit)
     if swap:
         rows = [row for row in rows if row.get("swap_id") == swap]
     if swap and not rows:
@@ -58,13 +46,9 @@ def history(
     if as_json:
         tell_json(rows, indent=2)
     elif swap:
-        show(*kind.show(rows[0]))
+        show(*(_refusal(rows[0]) if refused else map(Text, receipt_lines(rows[0]))))
     else:
-        show(kind.table(rows))
-
-
-def _shown(receipt: _Row) -> Iterator[RenderableType]:
-    yield from (Text(line) for line in receipt_lines(receipt))
+        show((refusal_table if refused else history_table)(rows))
 
 
 def history_table(receipts: list[_Row]) -> FittedTable:
@@ -115,7 +99,3 @@ def _refusal_cells(row: _Row) -> tuple[str, ...]:
         f"{passed} of {len(row['checks'])}" if row["checks"] else "",
         with_short_digests(row["message"]),
     )
-
-
-_RECEIPTS = _Kind(lambda records, limit: records.history(limit), _shown, history_table)
-_REFUSALS = _Kind(lambda records, limit: records.refusals(limit), _refusal, refusal_table)

@@ -7,12 +7,13 @@ import shlex
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from typer import Abort
 
 from edge_daemon import config
+from edge_daemon.cli.checks.refusals import faults_in
 from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.init_questions import (
     NEW,
@@ -34,9 +35,8 @@ from edge_daemon.errors import BoxError, ConfigurationError, SenderError
 from edge_daemon.host.disk import write_durably
 from edge_daemon.models.trust import generate_keypair
 
-_Text = Optional[str]  # noqa: UP045 - typer reads this at run time on 3.10
 _TO = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         "--config",
         "-c",
@@ -57,27 +57,28 @@ class _Way:
 
 
 def init(  # noqa: PLR0913, PLR0917 - a command takes its options as arguments
-    device: Annotated[_Text, typer.Option(help="The name of this station.")] = None,
+    device: Annotated[str | None, typer.Option(help="The name of this station.")] = None,
     camera: Annotated[
-        _Text, typer.Option(help="/dev/videoN, an RTSP or HTTP URL, a video file, or conveyor:")
+        str | None,
+        typer.Option(help="/dev/videoN, an RTSP or HTTP URL, a video file, or conveyor:"),
     ] = None,
-    broker: Annotated[_Text, typer.Option(help="The MQTT broker, HOST:PORT.")] = None,
-    store: Annotated[_Text, typer.Option(help="The folder of models.")] = None,
+    broker: Annotated[str | None, typer.Option(help="The MQTT broker, HOST:PORT.")] = None,
+    store: Annotated[str | None, typer.Option(help="The folder of models.")] = None,
     key: Annotated[
-        _Text,
+        str | None,
         typer.Option(
             help=f"The public key (PEM) that checks models; {NEW}: make a pair; {NONE}: no key."
         ),
     ] = None,
     model: Annotated[
-        _Text, typer.Option(help="The model that judges first: NAME or NAME@VERSION.")
+        str | None, typer.Option(help="The model that judges first: NAME or NAME@VERSION.")
     ] = None,
-    product: Annotated[_Text, typer.Option(help="The product that this model judges.")] = None,
+    product: Annotated[str | None, typer.Option(help="The product that this model judges.")] = None,
     parts: Annotated[
-        _Text, typer.Option(help="What a part is: frame, trigger, track or none.")
+        str | None, typer.Option(help="What a part is: frame, trigger, track or none.")
     ] = None,
-    http: Annotated[_Text, typer.Option(help="HOST:PORT of the status page.")] = None,
-    state: Annotated[_Text, typer.Option(help="The folder of the state.")] = None,
+    http: Annotated[str | None, typer.Option(help="HOST:PORT of the status page.")] = None,
+    state: Annotated[str | None, typer.Option(help="The folder of the state.")] = None,
     to: _TO = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask nothing: take the defaults.")
@@ -100,8 +101,11 @@ def init(  # noqa: PLR0913, PLR0917 - a command takes its options as arguments
         "parts": parts,
     }
     way = _Way(given, not yes, cameras_here() if camera is None else [])
-    answers, warnings = _asked_device(_beginning(to, http, state), way)
-    target = _target(to, answers.device)
+    warnings: list[str] = []
+    named = to or (Path(os.environ[config.VARIABLE]) if os.environ.get(config.VARIABLE) else None)
+    folder = _folder(named)
+    answers = _asked(QUESTIONS[0], _beginning(folder, http, state), way, warnings)
+    target = named.absolute() if named is not None else folder / f"{answers.device}.yaml"
     if target.exists() and not overwrite:
         raise SenderError(
             f"{target} is there already, and is left as it is.",
@@ -111,14 +115,26 @@ def init(  # noqa: PLR0913, PLR0917 - a command takes its options as arguments
         answers = _asked(question, answers, way, warnings)
     size, fourcc = largest_mode(answers.camera)
     answers = replace(answers, size=size, format=fourcc)
-    made = _write(answers, target)
-    _tell_end(target, made, warnings, as_json=as_json)
+    answers, private_key = _write(answers, target)
+    steps = _next(target, answers, private_key)
+    if as_json:
+        key = str(private_key) if private_key else None
+        plain = {"file": str(target), "key": key, "warnings": warnings, "next": steps}
+        tell_json(plain, indent=2)
+        return
+    for warning in warnings:
+        tell(f"Warning: {warning}", err=True)
+    tell(f"{target} is valid.")
+    if private_key is not None:
+        tell(f"{private_key} signs models for it: keep it where nobody else can read it.")
+    tell("Next:")
+    for step in steps:
+        tell(f"  {step}")
 
 
-def _beginning(to: Path | None, http: str | None, state: str | None) -> Answers:
+def _beginning(folder: Path, http: str | None, state: str | None) -> Answers:
     """The defaults: for the whole system, or for a file in one's own folder."""
     answers = Answers()
-    folder = _folder(to)
     if folder != config.FOLDER:
         answers = replace(answers, store=str(folder / "models"), state=str(folder / "state"))
     if http is not None:
@@ -128,25 +144,14 @@ def _beginning(to: Path | None, http: str | None, state: str | None) -> Answers:
     return answers
 
 
-def _folder(to: Path | None) -> Path:
-    named = to or (Path(os.environ[config.VARIABLE]) if os.environ.get(config.VARIABLE) else None)
+def _folder(named: Path | None) -> Path:
+    """Where the file goes."""
     if named is not None:
         return named.absolute().parent
     return config.FOLDER if os.access(config.FOLDER, os.W_OK) else Path.cwd()
 
 
-def _target(to: Path | None, device: str) -> Path:
-    named = to or (Path(os.environ[config.VARIABLE]) if os.environ.get(config.VARIABLE) else None)
-    return named.absolute() if named is not None else _folder(to) / f"{device}.yaml"
-
-
 # --------------------------------------------------------------------------- asking
-
-
-def _asked_device(answers: Answers, way: _Way) -> tuple[Answers, list[str]]:
-    """The name comes first: the file is called by it."""
-    warnings: list[str] = []
-    return _asked(QUESTIONS[0], answers, way, warnings), warnings
 
 
 def _asked(question: Question, answers: Answers, way: _Way, warnings: list[str]) -> Answers:
@@ -162,10 +167,10 @@ def _asked(question: Question, answers: Answers, way: _Way, warnings: list[str])
         if not fault and _works(question, tried, way, warnings):
             return tried
         if fault:
-            said = f"--{question.name} {text!r} {fault}"
+            said = f"--{question.name} {text!r} {fault.rstrip('.')}."
             if not way.asks:
-                raise WrongUsage(said if said.endswith(".") else f"{said}.")
-            tell(said if said.endswith(".") else f"{said}.", err=True)
+                raise WrongUsage(said)
+            tell(said, err=True)
         text = None
 
 
@@ -221,16 +226,11 @@ def _nobody_answers(question: Question) -> WrongUsage:
 # --------------------------------------------------------------------------- writing
 
 
-@dataclass(frozen=True)
-class _Made:
-    """The answers as they were written, and the private key that goes with them."""
+def _write(answers: Answers, target: Path) -> tuple[Answers, Path | None]:
+    """Check the complete file, then write it in one step.
 
-    answers: Answers
-    private_key: Path | None
-
-
-def _write(answers: Answers, target: Path) -> _Made:
-    """Check the complete file, then write it in one step."""
+    Returns the answers as they were written, and the private key of a new pair.
+    """
     private: Path | None = None
     public = target.parent / f"{answers.device}.pub"
     wants_new = answers.key == NEW
@@ -254,44 +254,31 @@ def _write(answers: Answers, target: Path) -> _Made:
     write_durably(target, text.encode(), 0o640)  # a camera's URL may hold its password
     with suppress(OSError):  # the daemon's user reads it as one of the folder's group
         os.chown(target, -1, target.parent.stat().st_gid)
-    _, found = faults_of(text, target)
+    _, found = faults_in(target)
     if found:
         raise ConfigurationError("\n".join(str(fault) for fault in found))
-    return _Made(answers, private)
+    return answers, private
 
 
-def _new_pair(device: str, public: Path) -> Path:
-    """The private key that goes with `public`; a pair that is there is used again."""
-    private = public.with_suffix(".key")
+def _new_pair(device: str, public: Path) -> Path | None:
+    """The private key that goes with `public`; a pair that is there is used again.
+
+    None where it is kept elsewhere.
+    """
     if not public.exists():
         generate_keypair(public.parent, device)
-    return private
+    private = public.with_suffix(".key")
+    return private if private.exists() else None
 
 
-def _tell_end(target: Path, made: _Made, warnings: list[str], *, as_json: bool) -> None:
-    steps = _next(target, made)
-    if as_json:
-        key = str(made.private_key) if made.private_key else None
-        plain = {"file": str(target), "key": key, "warnings": warnings, "next": steps}
-        tell_json(plain, indent=2)
-        return
-    for warning in warnings:
-        tell(f"Warning: {warning}", err=True)
-    tell(f"{target} is valid.")
-    if made.private_key is not None:
-        tell(f"{made.private_key} signs models for it: keep it where nobody else can read it.")
-    tell("Next:")
-    for step in steps:
-        tell(f"  {step}")
-
-
-def _next(target: Path, made: _Made) -> list[str]:
+def _next(target: Path, answers: Answers, private_key: Path | None) -> list[str]:
     """The next two commands."""
-    answers, place = made.answers, f"--config {shlex.quote(str(target))}"
+    place = f"--config {shlex.quote(str(target))}"
     check = f"edge-daemon check {place}"
     name, _, version = answers.model.partition("@")
     if not stored(Path(answers.store)):
-        signed = f" --key {shlex.quote(str(made.private_key))}" if made.private_key else ""
+        key = str(private_key) if private_key else "KEY" if answers.key else ""
+        signed = f" --key {shlex.quote(key)}" if key else ""
         wanted = f"--name {name or 'NAME'} --version {version or '1.0.0'}"
         pack = f"edge-daemon models pack best.pt {wanted} --reject DEFECT,..."
         part = " --part CLASS" if answers.parts == "track" else ""

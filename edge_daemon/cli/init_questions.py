@@ -12,8 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_daemon import config
-from edge_daemon.cli.checks.refusals import refusals
+from edge_daemon.cli.checks.refusals import faults_in
 from edge_daemon.cli.init_text import Answers, settings_text, split_broker
 from edge_daemon.cli.look import look_through
 from edge_daemon.config import Finding, Settings
@@ -137,15 +136,12 @@ def largest_mode(source: str) -> tuple[tuple[int, int] | None, str]:
     return offer.largest, next(fits, "")
 
 
-def faults_of(text: str, file: Path | None = None) -> tuple[Settings | None, list[Finding]]:
-    """What `config validate` says of a settings file with this text, to lie at `file`."""
-    if file is not None:
-        settings, found = config.examine(file)
-        return settings, found if settings is None else list(refusals(file, settings))
+def faults_of(text: str) -> tuple[Settings | None, list[Finding]]:
+    """What `config validate` says of a settings file with this text."""
     with tempfile.TemporaryDirectory(prefix="edge-daemon-") as folder:
         draft = Path(folder) / "settings.yaml"
         draft.write_text(text, encoding="utf-8")
-        return faults_of(text, draft)
+        return faults_in(draft)
 
 
 def why_not(question: Question, answers: Answers) -> str:

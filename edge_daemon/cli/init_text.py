@@ -49,45 +49,63 @@ class Answers:
         return str(getattr(self, name))
 
 
+_TEXT = """\
+# One camera station, begun with `edge-daemon init`.
+# `edge-daemon config validate FILE` checks it, `edge-daemon config schema` explains
+# every key. Relative paths mean: beside this file. What is not here has its default.
+
+device: {device}\tthe topics of this station begin with edge/ and it
+
+camera:
+  source: {camera}\tRTSP or HTTP URL, /dev/videoN, a file, conveyor:
+{picture}
+mqtt:
+  host: {host}
+  port: {port}
+  # username: station\twhere the broker asks for one, with
+  # password_file: FILE\ta file that holds the password and nothing else
+  # tls: {{}}\tfor a TLS listener, usually at port 8883
+
+models:
+  store: {store}\t<store>/<name>/<version>/model.yaml
+  trust:
+{trust}{initial}
+slots:
+  device: cpu\tcuda:0 on a box with a GPU
+
+{links}
+
+{parts}
+
+results:
+  publish: all\teach frame; ng: rejected and uninspected ones; none
+  # ng_images: {{folder: ng, quota_mb: 512}}    # keeps pictures of rejected parts
+
+http:
+  listen: {http}\tstatus page, metrics and health
+
+state_dir: {state}\twhat must survive a power cut
+"""
+"""What follows a tab is a comment. A value has none: `scalar` writes it as an escape."""
+
+
 def settings_text(answers: Answers) -> str:
     """The whole file, for people and for the daemon."""
     host, port = split_broker(answers.broker)
+    texts = {key: scalar(value) for key, value in vars(answers).items() if isinstance(value, str)}
+    initial = f"  initial: {texts['model']}\tjudges on the very first start\n"
+    parts = {
+        "host": scalar(host),
+        "port": port,
+        "picture": _picture(answers),
+        "trust": _trust(answers),
+        "initial": initial if answers.model else "",
+        "links": _links(answers),
+        "parts": _parts(answers),
+    }
+    lines = (line.partition("\t") for line in _TEXT.format(**texts | parts).split("\n"))
     return "\n".join(
-        [
-            "# One camera station, begun with `edge-daemon init`.",
-            "# `edge-daemon config validate FILE` checks it, `edge-daemon config schema` explains",
-            "# every key. Relative paths mean: beside this file. What is not here has its default.",
-            "",
-            _line("device", answers.device, "the topics of this station begin with edge/ and it"),
-            "",
-            *_camera(answers),
-            "",
-            "mqtt:",
-            _line("  host", host),
-            f"  port: {port}",
-            "  # username: station         # where the broker asks for one, with",
-            "  # password_file: FILE       # a file that holds the password and nothing else",
-            "  # tls: {}                   # for a TLS listener, usually at port 8883",
-            "",
-            *_models(answers),
-            "",
-            "slots:",
-            _line("  device", "cpu", "cuda:0 on a box with a GPU"),
-            "",
-            *_links(answers),
-            "",
-            *_parts(answers),
-            "",
-            "results:",
-            _line("  publish", "all", "each frame; ng: rejected and uninspected ones; none"),
-            "  # ng_images: {folder: ng, quota_mb: 512}    # keeps pictures of rejected parts",
-            "",
-            "http:",
-            _line("  listen", answers.http, "status page, metrics and health"),
-            "",
-            _line("state_dir", answers.state, "what must survive a power cut"),
-            "",
-        ]
+        f"{line:<{_COMMENT_AT - 1}} # {said}" if said else line for line, _, said in lines
     )
 
 
@@ -104,65 +122,38 @@ def split_broker(text: str) -> tuple[str, int]:
     return host.strip("[]"), port
 
 
-def _camera(answers: Answers) -> list[str]:
-    lines = [
-        "camera:",
-        _line("  source", answers.camera, "RTSP or HTTP URL, /dev/videoN, a file, conveyor:"),
-    ]
-    if answers.size is not None:
-        size = f"[{answers.size[0]}, {answers.size[1]}]"
-        lines.append(_comment(f"  size: {size}", "`edge-daemon camera show` lists all it offers"))
-    if answers.format:
-        lines.append(_line("  format", answers.format))
-    return lines
+def _picture(answers: Answers) -> str:
+    size = f"  size: {list(answers.size or ())}\t`edge-daemon camera show` lists all it offers\n"
+    format_ = f"  format: {scalar(answers.format)}\n"
+    return (size if answers.size else "") + (format_ if answers.format else "")
 
 
-def _models(answers: Answers) -> list[str]:
-    lines = [
-        "models:",
-        _line("  store", answers.store, "<store>/<name>/<version>/model.yaml"),
-        "  trust:",
-    ]
-    if answers.key:
-        keys = f"[{scalar(answers.key)}]"
-        lines.append(
-            _comment(f"    public_keys: {keys}", "who signs with their private halves is trusted")
-        )
-        lines.append(_comment("    required: true", "unsigned bundles are refused"))
-    else:
-        lines.append(
-            _comment("    required: false", "unsigned bundles are accepted: never on a line")
-        )
-    if answers.model:
-        lines.append(_line("  initial", answers.model, "judges on the very first start"))
-    return lines
+def _trust(answers: Answers) -> str:
+    if not answers.key:
+        return "    required: false\tunsigned bundles are accepted: never on a line\n"
+    return (
+        f"    public_keys: [{scalar(answers.key)}]\t"
+        "who signs with their private halves is trusted\n"
+        "    required: true\tunsigned bundles are refused\n"
+    )
 
 
-def _links(answers: Answers) -> list[str]:
+def _links(answers: Answers) -> str:
     if not answers.product:
-        return ["links: {}                       # {BTL-500: bottle}: product of a work order"]
+        return "links: {}\t{BTL-500: bottle}: product of a work order"
     name = answers.model.partition("@")[0]
-    line = f"  {scalar(answers.product)}: {scalar(name)}"
-    return ["links:", _comment(line, "product of a work order: the model that judges it")]
+    link = f"{scalar(answers.product)}: {scalar(name)}"
+    return f"links:\n  {link}\tproduct of a work order: the model that judges it"
 
 
-def _parts(answers: Answers) -> list[str]:
+def _parts(answers: Answers) -> str:
     if answers.parts == "none":
-        return ["parts: null                     # only frames are told"]
-    lines = ["parts:", _line("  by", answers.parts, "frame | trigger | track: what makes a part")]
+        return "parts: null\tonly frames are told"
+    parts = f"parts:\n  by: {scalar(answers.parts)}\tframe | trigger | track: what makes a part"
     if answers.parts == "trigger":
-        window = "  window_ms: [0, 200]"
-        lines.append(_comment(window, "frames captured so long after a trigger show its part"))
-    return lines
-
-
-def _line(key: str, value: str, comment: str = "") -> str:
-    line = f"{key}: {scalar(value)}"
-    return _comment(line, comment) if comment else line
-
-
-def _comment(line: str, comment: str) -> str:
-    return f"{line:<{_COMMENT_AT - 1}} # {comment}"
+        window = "frames captured so long after a trigger show its part"
+        parts += f"\n  window_ms: [0, 200]\t{window}"
+    return parts
 
 
 def scalar(text: str) -> str:

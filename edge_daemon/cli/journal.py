@@ -10,20 +10,16 @@ import base64
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import msgspec
 
 from edge_daemon.cli.station import Station
+from edge_daemon.config import Settings
 from edge_daemon.control.durable import decode_durable, encode_durable
 from edge_daemon.control.inquiries import MOST_AUDIT_ROWS, audit_report, parts_report, trusted_clock
-from edge_daemon.control.lineage import (
-    BundleMessage,
-    dataset_report,
-    lineage_report,
-    noted,
-)
+from edge_daemon.control.lineage import BundleMessage, dataset_report, lineage_report, noted
 from edge_daemon.control.rollout_reports import rollout_looks, told_rollouts
 from edge_daemon.control.signed_reports import told_report
 from edge_daemon.core.event_names import EventName
@@ -47,15 +43,15 @@ VERIFY_S = 600.0
 class Records:
     """The records of one device."""
 
-    def __init__(self, station: Station) -> None:
-        self._station = station
-        self._is_running = station.socket() is not None
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.state_folder
+        self._station = Station(settings)
+        self._is_running = self._station.socket() is not None
 
     def history(self, limit: int) -> list[dict[str, Any]]:
         """The newest receipts, newest first. Raises StateError, NotReachable."""
         if self._is_running:
-            answer = self._station.inquire("history", {"limit": limit})
-            return list(answer["receipts"])
+            return list(self._station.inquire("history", {"limit": limit})["receipts"])
         with self._journal() as journal:
             return [json.loads(row.body) for row in journal.history(limit)]
 
@@ -119,8 +115,7 @@ class Records:
     def came(self, row: BundleRow) -> None:
         """A bundle was fetched from a source. Raises StateError, NotReachable."""
         if self._is_running:
-            told = msgspec.to_builtins(BundleMessage.of(row))
-            self._station.inquire("pulled", told)
+            self._station.inquire("pulled", msgspec.to_builtins(BundleMessage.of(row)))
             return
         with self._journal() as journal:
             journal.commit(noted([row], SystemClock().now().utc))
@@ -158,8 +153,7 @@ class Records:
             self._station.inquire("trust-clock", {"by": by} if by else {})
             return
         with self._journal() as journal:
-            who = f"{by} (uid {os.getuid()})".strip()
-            journal.trust_clock(trusted_clock(journal, SystemClock().now(), who))
+            journal.trust_clock(trusted_clock(journal, SystemClock().now(), _with_uid(by)))
 
     def refusals(self, limit: int) -> list[dict[str, Any]]:
         """The newest bundles that were refused once they were looked at, newest first.
@@ -183,7 +177,7 @@ class Records:
 
     def durable(self) -> Durable | None:
         """The state of a daemon that does not run; None while it runs, or never ran."""
-        if self._is_running or not (self._station.settings.state_folder / FILE).exists():
+        if self._is_running or not (self._folder / FILE).exists():
             return None
         with self._journal() as journal:
             return decode_durable(journal.state())
@@ -202,21 +196,21 @@ class Records:
             if reason is None and stopped.quarantine_reason(ref) is None:
                 raise SenderError(f"{ref} is not quarantined.", code=Code.PRECONDITION_FAILED)
             changed, *_ = step(stopped, QuarantineChanged(ref, reason), clock.now())
-            who = f"{by} (uid {os.getuid()})".strip()
-            facts = {"model": str(ref), "by": who, "reason": reason, "while": "stopped"}
+            facts = {"model": str(ref), "by": _with_uid(by), "reason": reason, "while": "stopped"}
             row = AuditRow(clock.now().utc, verb, json.dumps(facts, sort_keys=True).encode())
             journal.commit(Entry(encode_durable(changed.durable), audit=(row,)))
 
     @contextmanager
     def _journal(self) -> Iterator[Journal]:
-        folder = self._station.settings.state_folder
-        if not (folder / FILE).exists():
+        if not (self._folder / FILE).exists():
             raise StateError(
-                f"{folder} holds no journal: this device has never run here.",
+                f"{self._folder} holds no journal: this device has never run here.",
                 hint="Check state_dir, or start the daemon once.",
             )
-        journal = Journal.open(folder)
-        try:
+        with closing(Journal.open(self._folder)) as journal:
             yield journal
-        finally:
-            journal.close()
+
+
+def _with_uid(by: str) -> str:
+    """Who is recorded: the name as typed, and the user id, which nobody can choose."""
+    return f"{by} (uid {os.getuid()})".strip()

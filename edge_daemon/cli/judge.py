@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +26,7 @@ from edge_daemon.errors import SenderError
 from edge_daemon.host import logs
 from edge_daemon.models.bundle import Manifest, verified_copy
 from edge_daemon.packing import drawing, judging
-from edge_daemon.packing.judging import Score, Seen
+from edge_daemon.packing.judging import Seen, Unread
 from edge_daemon.packing.labels import Labelled, pictures_in, read_labelled
 
 _Pictures = Annotated[
@@ -38,7 +40,7 @@ _Sweep = Annotated[
     bool, typer.Option("--sweep", help="Also show escapes and false rejects at every threshold.")
 ]
 _To = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    Path | None,
     typer.Option("--to", help="A new folder for the report, the plot and what was wrong."),
 ]
 
@@ -60,15 +62,14 @@ def judge(
     labelled = _labelled(pictures, manifest)
     with tempfile.TemporaryDirectory(prefix="edge-daemon-") as scratch:
         verified = verified_copy(manifest, place, Path(scratch) / "copy", trust_of(settings))
-        seen, unread = [], []
+        found = []
         with counting(len(labelled), "Judging") as count:
             root = _common_folder(labelled)
             for each in judging.look(verified, labelled, root, settings.slots.device):
-                if isinstance(each, Seen):
-                    seen.append(each)
-                else:
-                    unread.append(each)
+                found.append(each)
                 count(1)
+    seen = [each for each in found if isinstance(each, Seen)]
+    unread = [each for each in found if isinstance(each, Unread)]
     report = _report(manifest, seen, swept=sweep)
     report["unread"] = [{"picture": str(e.picture.path), "why": e.why} for e in unread]
     if to is not None:
@@ -99,13 +100,7 @@ def _has_labels(path: Path) -> bool:
 
 
 def _common_folder(pictures: Sequence[Labelled]) -> Path:
-    folders = {picture.path.resolve().parent for picture in pictures}
-    first = min(folders)
-    return next(
-        place
-        for place in (first, *first.parents)
-        if all(place == folder or place in folder.parents for folder in folders)
-    )
+    return Path(os.path.commonpath([picture.path.resolve().parent for picture in pictures]))
 
 
 # --------------------------------------------------------------------------- the report
@@ -117,9 +112,9 @@ def _report(manifest: Manifest, seen: Sequence[Seen], *, swept: bool) -> dict[st
     report: dict[str, Any] = {
         "model": str(manifest.ref),
         "pictures": [_picture(each, recipe) for each in seen],
-        "verdicts": _score(judging.score(seen, recipe)),
+        "verdicts": asdict(judging.score(seen, recipe)),
         "slices": {
-            name: _score(judging.score([s for s in seen if s.picture.slice == name], recipe))
+            name: asdict(judging.score([s for s in seen if s.picture.slice == name], recipe))
             for name in slices
         },
         "classes": {
@@ -133,7 +128,7 @@ def _report(manifest: Manifest, seen: Sequence[Seen], *, swept: bool) -> dict[st
     }
     if swept:
         report["sweep"] = {
-            rule: [{"confidence": at, **_score(score)} for at, score in points]
+            rule: [{"confidence": at, **asdict(score)} for at, score in points]
             for rule, points in judging.sweep(seen, recipe).items()
         }
     return report
@@ -147,16 +142,6 @@ def _picture(seen: Seen, recipe: Recipe) -> dict[str, Any]:
         "verdict": seen.verdict(recipe).value,
         "causes": list(broken_rules(seen.detections, recipe, seen.size)),
         "expected": expected.value if expected else None,
-    }
-
-
-def _score(score: Score) -> dict[str, Any]:
-    return {
-        "ng": score.ng,
-        "escaped": score.escaped,
-        "ok": score.ok,
-        "rejected": score.rejected,
-        "unlabelled": score.unlabelled,
     }
 
 

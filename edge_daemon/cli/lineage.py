@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.history import history_table
@@ -14,8 +13,7 @@ from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.references import NamedRef
-from edge_daemon.cli.station import Station
-from edge_daemon.cli.tables import Column, FittedTable
+from edge_daemon.cli.tables import Column, FittedTable, facts
 from edge_daemon.cli.words import moment
 
 UNKNOWN = "unknown"
@@ -41,7 +39,7 @@ def lineage(
             hint="edge-daemon models lineage bottle@1.4.0, or --dataset line3-2026-10",
         )
     settings = read_settings(file)
-    found = Records(Station(settings)).lineage(ref or "", dataset)
+    found = Records(settings).lineage(ref or "", dataset)
     found = {"device": settings.device, **found}
     if as_json:
         tell_json(found, indent=2)
@@ -52,12 +50,7 @@ def lineage(
 
 
 def _show_version(found: _Plain) -> None:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, value in _facts(found):
-        grid.add_row(label, value)
-    show(grid)
+    show(facts(_facts(found)))
     if found["receipts"]:
         show(history_table(found["receipts"]))
     for each in found["rollouts"]:

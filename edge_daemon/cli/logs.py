@@ -10,18 +10,17 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import console
+from edge_daemon.cli.words import local_time
 from edge_daemon.errors import BoxError
 from edge_daemon.host.logs import SEVERITY
-from edge_daemon.messaging.times import parse_iso
 
 POLL_S = 0.2
 USUAL_LINES = 200
@@ -38,7 +37,7 @@ def logs(
         str, typer.Option(help="The least severity: debug, info, warning, error, critical.")
     ] = "debug",
     lines: Annotated[
-        Optional[int],  # noqa: UP045 - typer reads this at run time on 3.10
+        int | None,
         typer.Option(
             "--lines",
             "-n",
@@ -48,7 +47,7 @@ def logs(
         ),
     ] = None,
     source: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+        str | None,
         typer.Option("--file", help="A file of lines instead of the journal; - reads stdin."),
     ] = None,
     file: ConfigFile = None,
@@ -78,7 +77,7 @@ def pretty(line: str, swap: str = "", level: str = "debug") -> Text | None:
         return None
     text = Text(_clock(fields.get("timestamp")), style="dim")
     text.append(f"  {severity:<8}", style=_STYLES.get(severity, ""))
-    text.append(f" {fields.get('event', ''):<24}", style="bold")
+    text.append(f" {fields.get('event', '')!s:<24}", style="bold")
     for key, value in fields.items():
         if key not in _SHOWN_FIRST and value is not None and value != "":
             text.append(f"  {key}=", style="dim")
@@ -93,7 +92,7 @@ def _fields(line: str) -> Mapping[str, Any] | None:
     start = line.find("{")
     if start < 0 or start > 4:
         return None
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         read = json.loads(line[start:])
         if isinstance(read, dict):
             return read
@@ -101,10 +100,8 @@ def _fields(line: str) -> Mapping[str, Any] | None:
 
 
 def _clock(iso: Any) -> str:
-    utc = parse_iso(iso) if isinstance(iso, str) else None
-    if utc is None:
-        return " " * 12
-    return datetime.fromtimestamp(utc).strftime("%H:%M:%S.%f")[:-3]
+    local = local_time(iso)
+    return " " * 12 if local is None else local.strftime("%H:%M:%S.%f")[:-3]
 
 
 def _lines(source: str | None, follow: bool, file: Path | None, count: int | None) -> Iterator[str]:
@@ -138,15 +135,21 @@ def _of_file(path: Path, follow: bool, count: int | None) -> Iterator[str]:
             pause.wait(POLL_S)
 
 
-def _of_journal(device: str, follow: bool, count: int) -> Iterator[str]:
-    unit = f"edge-daemon@{device}"
+def journal_command(device: str, count: int) -> list[str] | None:
+    """What prints the last lines of a device in the journal; None where there is no journalctl."""
     program = shutil.which("journalctl")
     if program is None:
+        return None
+    return [program, "-u", f"edge-daemon@{device}", "-o", "cat", "-n", str(count), "--no-pager"]
+
+
+def _of_journal(device: str, follow: bool, count: int) -> Iterator[str]:
+    command = journal_command(device, count)
+    if command is None:
         raise BoxError(
             "This machine has no journalctl.",
             hint="Give the lines with --file FILE, or pipe them in: … | edge-daemon logs --file -",
         )
-    command = [program, "-u", unit, "-o", "cat", "-n", str(count), "--no-pager"]
     if follow:
         command.append("-f")
     with subprocess.Popen(  # noqa: S603 - a fixed program, a checked device name
@@ -161,6 +164,6 @@ def _of_journal(device: str, follow: bool, count: int) -> Iterator[str]:
             reader.terminate()
     if reader.returncode not in (0, -15):
         raise BoxError(
-            f"journalctl gives nothing for {unit}: {said}.",
+            f"journalctl gives nothing for edge-daemon@{device}: {said}.",
             hint="Run it as root or in the group systemd-journal, or give --file FILE.",
         )

@@ -6,6 +6,7 @@ answer at once, and `status` never pays for what only `check` needs.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -143,6 +144,9 @@ def _plain(error: EdgeDaemonError) -> dict[str, Any]:
 
 
 def _own_fault(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f"{error.filename}: " if error.filename else ""  # a write does not know its file
+        return f"{where}{error.strerror}. Make room on the disk, and run it again."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}. Check the path and its permissions."
     return (

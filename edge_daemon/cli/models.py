@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from edge_daemon.cli.exits import NotReachable
 from edge_daemon.cli.history import history
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.judge import judge
@@ -25,15 +23,14 @@ from edge_daemon.cli.pack import pack_model
 from edge_daemon.cli.progress import reading, waiting
 from edge_daemon.cli.references import Ref, RefOrFolder
 from edge_daemon.cli.requests import user
-from edge_daemon.cli.station import RetainedStatus, Station
+from edge_daemon.cli.station import Station
 from edge_daemon.cli.store import find_bundle, open_store, trust_of
-from edge_daemon.cli.tables import Column, FittedTable
+from edge_daemon.cli.tables import Column, FittedTable, facts
 from edge_daemon.cli.words import size
 from edge_daemon.config import Settings
 from edge_daemon.core.recipe import can_reject
 from edge_daemon.core.recipe import digest as digest_of_recipe
 from edge_daemon.core.roles import Role
-from edge_daemon.core.state import Durable
 from edge_daemon.core.values import BundleRef, Rule
 from edge_daemon.core.verdicts import NEVER_REJECTS
 from edge_daemon.errors import EdgeDaemonError
@@ -49,18 +46,18 @@ SHOWN = 4
 class Roles:
     """What the daemon does with each version; empty where no daemon can be asked."""
 
-    of_slots: Mapping[Role, str] | None = None  # role -> model
-    selected: Mapping[str, str] | None = None
-    quarantined: Mapping[str, str] | None = None
+    of_slots: Mapping[Role, str] = field(default_factory=dict)  # role -> model
+    selected: Mapping[str, str] = field(default_factory=dict)  # name -> version
+    quarantined: Mapping[str, str] = field(default_factory=dict)  # model -> why
     below: frozenset[BundleRef] = frozenset()  # the floor of their name
 
     def of(self, ref: BundleRef) -> list[str]:
         """The words for one version."""
         text = str(ref)
-        words = [role.value for role, model in (self.of_slots or {}).items() if model == text]
-        if (self.selected or {}).get(ref.name) == ref.version:
+        words = [role.value for role, model in self.of_slots.items() if model == text]
+        if self.selected.get(ref.name) == ref.version:
             words.append("selected")
-        if text in (self.quarantined or {}):
+        if text in self.quarantined:
             words.append("quarantined")
         if ref in self.below:
             words.append("below the floor")
@@ -95,18 +92,12 @@ def describe(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None
     """What a bundle says of itself: classes, recipe, golden images, lineage."""
     settings = read_settings(file)
     manifest = open_store(settings).manifest(BundleRef.parse(ref))
-    roles = _roles(settings)
-    plain = _described(manifest, roles)
+    plain = _described(manifest, _roles(settings))
     if as_json:
         tell_json(plain, indent=2)
         return
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for key, value in plain.items():
-        if value not in (None, [], {}, ""):
-            grid.add_row(key, _shown(value))
-    show(grid)
+    told = {key: value for key, value in plain.items() if value not in (None, [], {}, "")}
+    show(facts((key, _shown(value)) for key, value in told.items()))
 
 
 @app.command("add")
@@ -203,21 +194,20 @@ def quarantine(
     as_json: AsJson = False,
 ) -> None:
     """Keep a version from becoming active, until `models unquarantine`."""
-    settings = read_settings(file)
-    parsed = BundleRef.parse(ref)
-    Records(Station(settings)).quarantine(parsed, reason or "by an operator", user() or "")
+    settings, why = read_settings(file), reason or "by an operator"
+    Records(settings).quarantine(BundleRef.parse(ref), why, user() or "")
     if as_json:
-        tell_json({"model": ref, "quarantined": reason or "by an operator"})
+        tell_json({"model": ref, "quarantined": why})
         return
     tell(f"{ref} is quarantined. Lift it with: edge-daemon models unquarantine {ref}")
-    if (_roles(settings).of_slots or {}).get(Role.ACTIVE) == ref:
+    if _roles(settings).of_slots.get(Role.ACTIVE) == ref:
         tell("It judges frames until something else is active: edge-daemon rollback")
 
 
 @app.command("unquarantine")
 def unquarantine(ref: Ref, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Let a quarantined version become active again."""
-    Records(Station(read_settings(file))).quarantine(BundleRef.parse(ref), None, user() or "")
+    Records(read_settings(file)).quarantine(BundleRef.parse(ref), None, user() or "")
     if as_json:
         tell_json({"model": ref, "quarantined": None})
         return
@@ -234,29 +224,19 @@ app.command("judge")(judge)
 
 def _roles(settings: Settings) -> Roles:
     """From the daemon if it answers, else from its journal, else none."""
-    station = Station(settings)
+    seen = Station(settings).online()
+    if seen is not None:
+        told = ((role, seen.model.of(role)) for role in Role)
+        of_slots = {role: bundle.model for role, bundle in told if bundle is not None}
+        return Roles(of_slots, seen.model.selected, seen.quarantined)
     try:
-        seen = station.retained()
-        if seen.is_online:
-            return _roles_seen(seen)
-    except NotReachable:
-        pass
-    try:
-        durable = Records(station).durable()
+        durable = Records(settings).durable()
     except EdgeDaemonError:
         return Roles()  # another process holds the journal: the list itself is still right
-    return _roles_kept(durable) if durable else Roles()
-
-
-def _roles_seen(seen: RetainedStatus) -> Roles:
-    told = ((role, seen.model.of(role)) for role in Role)
-    of_slots = {role: bundle.model for role, bundle in told if bundle is not None}
-    return Roles(of_slots, seen.model.selected, seen.quarantined)
-
-
-def _roles_kept(durable: Durable) -> Roles:
+    if durable is None:
+        return Roles()
     held = {str(ref): why for ref, why in durable.quarantined}
-    return Roles(None, dict(durable.selected), held)
+    return Roles(selected=dict(durable.selected), quarantined=held)
 
 
 def _line(manifest: Manifest, roles: Roles) -> dict[str, Any]:
@@ -268,7 +248,7 @@ def _line(manifest: Manifest, roles: Roles) -> dict[str, Any]:
         "classes": list(manifest.classes),
         "products": list(manifest.products),
         "roles": roles.of(manifest.ref),
-        "quarantined": (roles.quarantined or {}).get(ref),
+        "quarantined": roles.quarantined.get(ref),
     }
 
 
@@ -300,7 +280,7 @@ def _some(words: list[str]) -> str:
 
 
 def _described(manifest: Manifest, roles: Roles) -> dict[str, Any]:
-    recipe, limits = manifest.recipe, manifest.limits
+    recipe = manifest.recipe
     return {
         **_line(manifest, roles),
         "weights": manifest.weights.file,
@@ -317,7 +297,7 @@ def _described(manifest: Manifest, roles: Roles) -> dict[str, Any]:
             "sha256": digest_of_recipe(recipe),
         },
         "golden": len(manifest.golden),
-        "limits": asdict(limits),
+        "limits": asdict(manifest.limits),
         "lineage": dict(manifest.lineage),
         "metrics": dict(manifest.metrics),
         "notes": list(manifest.notes),
@@ -331,9 +311,7 @@ def _rule_line(rule: Rule) -> dict[str, Any]:
     return line
 
 
-def _shown(value: Any) -> Text:
+def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
-        return Text(", ".join(f"{key} {inner}" for key, inner in value.items()))
-    if isinstance(value, (list, tuple)):
-        return Text(", ".join(str(inner) for inner in value))
-    return Text(str(value))
+        return ", ".join(f"{key} {inner}" for key, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

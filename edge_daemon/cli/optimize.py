@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -17,14 +17,13 @@ from edge_daemon.host import logs
 from edge_daemon.optimize.builder import Builder, Built, Kind
 
 _For = Annotated[
-    Optional[Kind],  # noqa: UP045 - typer reads this at run time on 3.10
+    Kind | None,
     typer.Option(
         "--for", help="The kind of engine.", show_default="openvino, or tensorrt on a GPU"
     ),
 ]
 _Key = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option("--key", help="Sign it with this private key (PEM).", exists=True),
+    Path | None, typer.Option("--key", help="Sign it with this private key (PEM).", exists=True)
 ]
 _Anyway = Annotated[bool, typer.Option("--anyway", help="Keep it even when it is not faster.")]
 

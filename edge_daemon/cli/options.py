@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from edge_daemon.config.fleet import ShareSettings
 from edge_daemon.config.named_files import readable_path
 
 ConfigFile = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+    Path | None,
     typer.Option(
         "--config",
         "-c",
@@ -26,11 +26,11 @@ Local = Annotated[
     bool, typer.Option("--local", help="Ask through this machine's control socket, not by MQTT.")
 ]
 By = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--by", help="Who asks; else your user name.", show_default=False),
+    str | None, typer.Option("--by", help="Who asks; else your user name.", show_default=False)
 ]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the audit trail.")]
 RequestId = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         "--id",
         help="The request's own id: asked again with it, nothing is done twice.",
@@ -38,7 +38,7 @@ RequestId = Annotated[
     ),
 ]
 Inventory = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         "--inventory",
         help="A file with the name of every station, one a line.",
@@ -51,7 +51,7 @@ TimeoutS = Annotated[
 ]
 
 SwarmAuthority = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         "--swarm-ca",
         help="PEM of the plant's authority, for stations that share bundles; else fleet.share.ca.",

@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from edge_daemon.cli.exits import FAILED, NotReachable
+from edge_daemon.cli.exits import FAILED
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
 from edge_daemon.cli.station import RetainedStatus, Station
+from edge_daemon.cli.tables import facts
 from edge_daemon.config import OrderSource, Settings
 from edge_daemon.core.event_names import EventName
-from edge_daemon.core.job_orders import (
-    JobOrder,
-    OrderState,
-)
+from edge_daemon.core.job_orders import JobOrder, OrderState
 from edge_daemon.core.values import Instant
 from edge_daemon.documents import DocumentError, read_bytes
 from edge_daemon.errors import BoxError, Code, SenderError
@@ -74,8 +71,7 @@ def try_payload(
     chosen = _Choice(settings)
     readings = [_reading(order, settings, chosen, told) for order in orders]
     if as_json:
-        plain = {"source": number, "orders": [asdict(reading) for reading in readings]}
-        tell_json(plain, indent=2)
+        tell_json({"source": number, "orders": [asdict(each) for each in readings]}, indent=2)
     else:
         _show(readings, source, number)
     if not all(reading.good for reading in readings):
@@ -105,28 +101,17 @@ class _Choice:
 
     def __init__(self, settings: Settings) -> None:
         self._available = Store(settings.models.store).available()
-        self._seen: RetainedStatus | None = None
-        try:
-            seen = Station(settings).retained()
-            self._seen = seen if seen.is_online else None
-        except NotReachable:
-            pass  # nobody runs yet: the store and the settings are all there is
-
-    @property
-    def active(self) -> str | None:
-        return self._seen.active if self._seen else None
-
-    @property
-    def is_held(self) -> bool:
-        return bool(self._seen and self._seen.model.held)
+        # Without a daemon the store and the settings are all there is.
+        seen = Station(settings).online() or RetainedStatus("", {})
+        self.active = seen.active
+        self.is_held = seen.model.held
+        self._selected, self._quarantined = seen.model.selected, seen.quarantined
 
     def version(self, name: str) -> str | None:
-        selected = self._seen.model.selected if self._seen else {}
-        if name in selected:
-            return selected[name]
-        held = self._seen.quarantined if self._seen else {}
-        versions = [known.ref for known in self._available if known.ref.name == name]
-        fit = [ref.version for ref in versions if str(ref) not in held]
+        if name in self._selected:
+            return self._selected[name]
+        refs = (known.ref for known in self._available if known.ref.name == name)
+        fit = [ref.version for ref in refs if str(ref) not in self._quarantined]
         return fit[-1] if fit else None
 
 
@@ -134,7 +119,7 @@ class _OrderLookup:
     """What the station knows of earlier orders and their products."""
 
     def __init__(self, settings: Settings) -> None:
-        self._records = Records(Station(settings))
+        self._records = Records(settings)
         self._times: dict[str, str] = {}
         self.is_unknown = False
         """Whether an order was looked for where the station's state cannot be read."""
@@ -215,15 +200,12 @@ def _show(readings: list[Reading], source: OrderSource, number: int) -> None:
     if not readings:
         tell("It is empty: nothing would happen.")
     for reading in readings:
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim")
-        grid.add_column(overflow="fold")
-        grid.add_row("order", Text(reading.order or "without id"))
         told = f", from the order received at {reading.told}" if reading.told else ""
-        grid.add_row("product", Text(f"{reading.product or 'none'}{told}"))
-        grid.add_row("state", Text(f"{reading.word or '(arrival)'} → {reading.state or 'nothing'}"))
-        model = f"{reading.name}@{reading.version or '?'}" if reading.name else "none"
-        grid.add_row("model", Text(model))
-        style = "green" if reading.good else "red"
-        grid.add_row("would", Text(reading.effect, style=style))
-        show(grid)
+        rows = {
+            "order": reading.order or "without id",
+            "product": f"{reading.product or 'none'}{told}",
+            "state": f"{reading.word or '(arrival)'} → {reading.state or 'nothing'}",
+            "model": f"{reading.name}@{reading.version or '?'}" if reading.name else "none",
+            "would": Text(reading.effect, style="green" if reading.good else "red"),
+        }
+        show(facts(rows.items()))

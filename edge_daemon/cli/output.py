@@ -15,6 +15,7 @@ import errno
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -151,26 +152,23 @@ codecs.register_error(_SPELLING, _spell)
 
 def tell(text: str, *, err: bool = False) -> None:
     """One sentence or more, as a line of its own."""
-    _echo(harmless(text), sys.stderr if err else sys.stdout)
+    # The library writes UTF-8 to an ASCII terminal unless the stream is named.
+    typer.echo(harmless(text), file=sys.stderr if err else sys.stdout)
 
 
 def tell_json(plain: Any, *, indent: int | None = None) -> None:
     """A document for a program; what the encoding lacks is escaped, so nothing of it is lost."""
     text = json.dumps(plain, indent=indent, ensure_ascii=not _is_unicode(sys.stdout))
-    _echo(STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text), sys.stdout)
-
-
-def _echo(text: str, stream: TextIO | None) -> None:
-    # The library writes UTF-8 to an ASCII terminal unless the stream is named.
-    typer.echo(text, file=stream)
+    typer.echo(STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text), file=sys.stdout)
 
 
 def harmless(text: str) -> str:
     """The text with control characters made visible."""
-    return STEERING.sub(lambda found: _picture(ord(found[0])), text)
+    return STEERING.sub(_picture, text)
 
 
-def _picture(code: int) -> str:
+def _picture(found: re.Match[str]) -> str:
+    code = ord(found[0])
     return "\u2421" if code == 0x7F else chr(0x2400 + code) if code < 0x20 else "\ufffd"
 
 

@@ -6,7 +6,7 @@ import shlex
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -34,8 +34,7 @@ COLLECTED = "collected:"
 """Instead of a folder: the pictures that were collected and labelled here."""
 
 _Weights = Annotated[
-    Path,
-    typer.Argument(help="best.pt, or another format; an OpenVINO folder.", exists=True),
+    Path, typer.Argument(help="best.pt, or another format; an OpenVINO folder.", exists=True)
 ]
 _Name = Annotated[str, typer.Option("--name", help="The model's name.", show_default=False)]
 _Version = Annotated[str, typer.Option("--version", help="Its version.", show_default=False)]
@@ -43,7 +42,7 @@ _Reject = Annotated[
     str, typer.Option("--reject", help="Classes that make a part ng: scratch,dent.")
 ]
 _Part = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    str | None,
     typer.Option("--part", help="The class that a part is: without one in view nothing is judged."),
 ]
 _Confidence = Annotated[
@@ -53,7 +52,7 @@ _Confidence = Annotated[
     ),
 ]
 _Golden = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    str | None,
     typer.Option(
         "--golden",
         help="Labelled pictures that prove it: a folder (YOLO, COCO, or ok/ and ng/), a data"
@@ -66,13 +65,11 @@ _DataSet = Annotated[str, typer.Option("--dataset", help="The data set that it w
 _Run = Annotated[str, typer.Option("--run", help="The training run that made it.")]
 _Parent = Annotated[str, typer.Option("--parent", help="The version that the training began with.")]
 _Key = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option("--key", help="Sign it with this private key (PEM).", exists=True),
+    Path | None, typer.Option("--key", help="Sign it with this private key (PEM).", exists=True)
 ]
 _Add = Annotated[bool, typer.Option("--add", help="Put it into this device's store.")]
 _To = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option("--to", help="The folder to make.", show_default="./NAME/VERSION"),
+    Path | None, typer.Option("--to", help="The folder to make.", show_default="./NAME/VERSION")
 ]
 
 
@@ -103,8 +100,15 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
         raise WrongUsage(f"There is no {golden}.", hint="Give a folder, a .yaml or collected:")
     settings = read_settings(file) if add or golden == COLLECTED else None
     with waiting("Reading the weights"):
-        facts = read_weights(weights, None)
+        facts = read_weights(weights)
     pictures = _pictures(golden, facts, _words(reject), settings)
+    lineage = {
+        "weights": weights.name,
+        "golden": "collected" if golden == COLLECTED else Path(golden or "").name,
+        "dataset": dataset,
+        "run": run,
+        "parent": parent,
+    }
     wanted = Wanted(
         ref=BundleRef(name, version),
         weights=weights.resolve(),
@@ -114,15 +118,7 @@ def pack_model(  # noqa: PLR0913, PLR0917 - a command takes its options as argum
         products=_words(products),
         most=most,
         key=key,
-        lineage={
-            "weights": weights.name,
-            **({"golden": _name_of(golden)} if golden else {}),
-            **{
-                name: said
-                for name, said in (("dataset", dataset), ("run", run), ("parent", parent))
-                if said
-            },
-        },
+        lineage={key: said for key, said in lineage.items() if said},
     )
     with counting(min(len(pictures), most), "Copying") as count:
         if settings is None or not add:
@@ -154,10 +150,6 @@ def _pictures(
             )
         return found
     return read_labelled(Path(golden), facts.classes, facts.task)
-
-
-def _name_of(golden: str) -> str:
-    return "collected" if golden == COLLECTED else Path(golden).name
 
 
 def _words(given: str) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import show, tell, tell_json
-from edge_daemon.cli.station import Station
 from edge_daemon.cli.tables import Column, FittedTable
 from edge_daemon.cli.words import milliseconds, moment
 from edge_daemon.config import Settings
@@ -48,7 +47,7 @@ def list_parts(
 ) -> None:
     """The newest parts, newest first."""
     _one_form(as_json, as_csv)
-    answer = _records(file).parts(limit)
+    answer = Records(read_settings(file)).parts(limit)
     _tell(answer["parts"], as_json=as_json, as_csv=as_csv)
     if answer["left_out"]:
         tell(f"{answer['left_out']} older ones had no room; ask for fewer.", err=True)
@@ -64,7 +63,7 @@ def find(
     """Find a part by its trigger's id or its serial: its verdict, time and model."""
     _one_form(as_json, as_csv)
     settings = read_settings(file)
-    found = _pictured(Records(Station(settings)).parts(MOST, name)["parts"], name, settings)
+    found = _pictured(Records(settings).parts(MOST, name)["parts"], name, settings)
     if not found:
         raise SenderError(
             f"No part {name} is on record.",
@@ -85,7 +84,7 @@ def find(
 def counts(file: ConfigFile = None, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     """Parts since the start of the order and of the shift, by verdict and cause."""
     _one_form(as_json, as_csv)
-    held = _records(file).parts(1)["counts"]
+    held = Records(read_settings(file)).parts(1)["counts"]
     if held is None:
         raise SenderError(
             "No part was counted here.",
@@ -140,10 +139,6 @@ def _pictured(parts: Sequence[_Row], name: str, settings: Settings) -> Sequence[
         first = pictures[0] if pictures else part.get("picture")
         told.append({**part, "picture": first, "pictures": pictures})
     return told
-
-
-def _records(file: Any) -> Records:
-    return Records(Station(read_settings(file)))
 
 
 def _one_form(as_json: bool, as_csv: bool) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -39,7 +40,7 @@ def model_ref(given: str | None) -> str | None:
 
 def ref_or_folder(given: str) -> str:
     """NAME@VERSION, or a bundle's folder anywhere; raises WrongUsage."""
-    if not Path(given).is_dir():
+    if not os.path.isdir(given):
         model_ref(given)
     return given
 
@@ -58,7 +59,7 @@ def _check(given: str, form: str) -> str:
     if REF_PART.fullmatch(name) and (REF_PART.fullmatch(version) if at else not _is_file(given)):
         return given
     shown = given if given.isprintable() and given else repr(given)
-    if Path(shown).is_dir():
+    if os.path.isdir(shown):
         what = "is a folder"
     elif _is_file(shown):
         what = "is a file"
@@ -71,7 +72,7 @@ def _check(given: str, form: str) -> str:
 
 def _is_file(given: str) -> bool:
     """A file that is there, or what looks like one that is elsewhere; a version is told apart."""
-    return Path(given).suffix.lower() in _FILES or ("." in given and Path(given).is_file())
+    return Path(given).suffix.lower() in _FILES or ("." in given and os.path.isfile(given))
 
 
 Model = Annotated[
@@ -99,13 +100,13 @@ RefOrFolder = Annotated[
     ),
 ]
 NamedRef = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    str | None,
     typer.Argument(
         help="A bundle: name@version.", metavar="REF", show_default=False, callback=model_ref
     ),
 ]
 OptionalRef = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
+    str | None,
     typer.Argument(
         help="name@version, or nothing: every engine made here that no longer fits this box.",
         metavar="REF",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from edge_daemon.cli.exits import WrongUsage
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.report_page import page
 from edge_daemon.core.rollout.report import VERSION, digest
+from edge_daemon.documents import MALFORMED, DocumentError, read_text
 from edge_daemon.errors import StateError
 from edge_daemon.host.audit import Anchor
 
 MOST_BYTES = 16 << 20
+_HINT = "Name a file that edge-daemon rollouts report made."
 _DATA = re.compile(r'<script type="application/json" id="report">(.*?)</script>', re.DOTALL)
 
 
@@ -33,14 +36,17 @@ def verified(path: Path, records: Records) -> str:
     Raises WrongUsage for a file that is no report, StateError for one that was changed or that is
     not on this station's trail.
     """
-    text = _read(path)
+    try:
+        text = read_text(path, MOST_BYTES)
+    except DocumentError as error:
+        raise WrongUsage(f"{path} {error.message}.", hint=_HINT) from None
     report = _report(path, text)
     if digest(report) != report.get("sha256"):
         raise StateError(
             f"{path} was changed: its figures are not those of its digest.",
             hint="Make it anew: edge-daemon rollouts report ID --html FILE",
         )
-    if _DATA.search(text) is not None and text != page(report):
+    if _DATA.search(text) is not None and text != _page_of(report):
         raise StateError(
             f"{path} was changed, or made by another version: what it shows is not its data.",
             hint="Its data are whole. Make the page anew: edge-daemon rollouts report ID --html F",
@@ -60,27 +66,18 @@ def verified(path: Path, records: Records) -> str:
     return f"{path} is the report of {report['rollout']} in row {row} of the audit trail."
 
 
-def _read(path: Path) -> str:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise WrongUsage(f"{path} is no report: it is too large.", hint=_HINT)
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise WrongUsage(f"{path} cannot be read: {why}.", hint=_HINT) from None
-
-
-_HINT = "Name a file that edge-daemon rollouts report made."
+def _page_of(report: dict[str, Any]) -> str | None:
+    """None of data that no report has, whatever their digest."""
+    with suppress(*MALFORMED):
+        return page(report)
+    return None
 
 
 def _report(path: Path, text: str) -> dict[str, Any]:
     found = _DATA.search(text)
-    try:
+    with suppress(*MALFORMED):
         report = json.loads(found.group(1) if found else text)
-        is_report = report["report"] == VERSION and isinstance(report["sha256"], str)
         Anchor(int(report["audit"]["seq"]), str(report["audit"]["hash"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        is_report = False
-    if not is_report:
-        raise WrongUsage(f"{path} is no report of a rollout.", hint=_HINT)
-    return dict(report)
+        if report["report"] == VERSION and isinstance(report["sha256"], str):
+            return dict(report)
+    raise WrongUsage(f"{path} is no report of a rollout.", hint=_HINT)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from inspect import Parameter, Signature
-from typing import Any, Optional
+from typing import Any
 
 import msgspec
 import typer
@@ -35,11 +35,10 @@ from edge_daemon.messaging.times import parse_iso
 
 USUAL_S = 300.0
 
-_Text = Optional[str]  # noqa: UP045 - typer reads this at run time on 3.10
 _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "model": (Model, Parameter.empty),
     "to": (
-        _Text,
+        str | None,
         typer.Option(
             None, help="Which name@version; else the one confirmed before.", callback=model_choice
         ),
@@ -51,7 +50,7 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
         ),
     ),
     "expect": (
-        _Text,
+        str | None,
         typer.Option(
             None,
             help="Only if this name@version is active now.",
@@ -60,13 +59,13 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
         ),
     ),
     "expires": (
-        _Text,
+        str | None,
         typer.Option(
             None, help="Give up at this time, such as 2026-11-22T10:00:00Z.", metavar="TIME"
         ),
     ),
     "within": (
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(None, min=0.1, help="Give up after this many seconds."),
     ),
     "by": (By, None),
@@ -76,15 +75,15 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
         typer.Option(False, "--dry-run", help="Load and check it, and change nothing."),
     ),
     "accept": (
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             None,
             help="A check of verdicts that may fail, by its name; needs --reason. May be repeated.",
             metavar="CHECK",
         ),
     ),
-    "rollout": (_Text, typer.Option(None, help="Only if the rollout of this id runs.")),
-    "serial": (_Text, typer.Option(None, help="What is written on the part.")),
+    "rollout": (str | None, typer.Option(None, help="Only if the rollout of this id runs.")),
+    "serial": (str | None, typer.Option(None, help="What is written on the part.")),
     "id": (RequestId, None),
 }
 """(type, default) of each option, in the order of the help."""
@@ -139,11 +138,10 @@ def _options(verb: Verb) -> list[str]:
 
 def _body(**given: Any) -> dict[str, Any]:
     """The request as the contract names it, without what is not given; raises WrongUsage."""
-    model, within_s = given.pop("to", None), given.pop("within", None)
-    given["expires"] = _expiry(given["expires"], within_s)
+    if "to" in given:
+        given["model"] = given.pop("to")
+    given["expires"] = _expiry(given["expires"], given.pop("within"))
     given["by"] = given["by"] or user()
-    if model is not None:
-        given["model"] = model
     if "at" in given:
         given["at"] = _boundary(given["at"])
     return {key: value for key, value in given.items() if value not in (None, "", False, [])}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from edge_daemon.cli.options import (
     By,
     ConfigFile,
     Local,
+    Reason,
     RequestId,
     TimeoutS,
     read_settings,
@@ -34,39 +35,37 @@ FOREVER_S = 366 * 86_400.0
 MAX_PLAN_BYTES = 64 * 1024
 
 _GATE = frozenset({"verify", "load", "warm", "gate"})
-_ENDS = frozenset({"succeeded", "rejected", "failed", "superseded", "expired", "interrupted"})
 
 
 def rollout(
     model: Model,
     plan: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+        Path | None,
         typer.Option(
             help="A YAML file with the stages; else the model's own plan.", metavar="FILE"
         ),
     ] = None,
     share: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(min=0.0, max=1.0, help="Shadow, then this share of the parts, then full."),
     ] = None,
     shadow_only: Annotated[
         bool, typer.Option("--shadow-only", help="Only beside the line: its verdicts never count.")
     ] = False,
     dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Begin nothing: tell how long it would take."),
+        bool, typer.Option("--dry-run", help="Begin nothing: tell how long it would take.")
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it ends, not only until it began.")
     ] = False,
     expect: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             help="Only if this name@version is active now.", callback=model_ref, show_default=False
         ),
     ] = None,
     by: By = None,
-    reason: Annotated[str, typer.Option(help="Why; it stays in the audit trail.")] = "",
+    reason: Reason = "",
     id: RequestId = None,  # noqa: A002 - the contract's word
     file: ConfigFile = None,
     timeout: TimeoutS = USUAL_S,
@@ -111,14 +110,14 @@ def feedback(
         bool, typer.Option("--frame", help="PART is the number of a frame that shows it.")
     ] = False,
     boot: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="The start (boot) that the number belongs to; else the newest."),
     ] = None,
     source: Annotated[
         Source, typer.Option(help="Who says so; challenge: a part prepared to be ok or ng.")
     ] = Source.OPERATOR,
     by: By = None,
-    reason: Annotated[str, typer.Option(help="Why; it stays in the audit trail.")] = "",
+    reason: Reason = "",
     id: RequestId = None,  # noqa: A002 - the contract's word
     file: ConfigFile = None,
     timeout: TimeoutS = 60.0,
@@ -131,14 +130,20 @@ def feedback(
     """
     if verdict not in {"ok", "ng"}:
         raise WrongUsage(f"{verdict!r} is neither ok nor ng.", hint="Such as: feedback 812 ng")
-    body: dict[str, Any] = {"verdict": verdict, "source": source.value, "boot": boot}
-    body |= {"by": by or user(), "reason": reason, "id": id}
     number = number_of_part(part)
     if frame and number is None:
         raise WrongUsage(
             f"{part!r} is no number of a frame.", hint="Write: feedback 18234 ng --frame"
         )
-    body["frame" if frame else "part"] = part if number is None else number
+    body = {
+        "verdict": verdict,
+        "source": source.value,
+        "boot": boot,
+        "by": by or user(),
+        "reason": reason,
+        "id": id,
+        "frame" if frame else "part": part if number is None else number,
+    }
     body = {key: value for key, value in body.items() if value not in (None, "")}
     ask(Station(read_settings(file), local=local), "feedback", body, timeout, as_json)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,6 @@ from edge_daemon.cli.replay import replayed
 from edge_daemon.cli.report_file import verified, write_page
 from edge_daemon.cli.report_page import page, summary
 from edge_daemon.cli.requests import user
-from edge_daemon.cli.station import Station
 from edge_daemon.core.candidates import word
 from edge_daemon.core.rollout.plan import recorded_plan
 from edge_daemon.core.rollout.replay import Limits
@@ -23,13 +22,13 @@ from edge_daemon.errors import SenderError
 
 app = typer.Typer(no_args_is_help=True, help="Rollouts: list, show, report, replay, audit.")
 
-Id = Annotated[Optional[str], typer.Argument(help="A rollout's id; else the newest.", metavar="ID")]  # noqa: UP045
+Id = Annotated[str | None, typer.Argument(help="A rollout's id; else the newest.", metavar="ID")]
 
 
 @app.command("list")
 def list_rollouts(file: ConfigFile = None, as_json: AsJson = False) -> None:
     """List the rollouts, newest first."""
-    found = _records(file).rollouts()["rollouts"]
+    found = Records(read_settings(file)).rollouts()["rollouts"]
     if as_json:
         tell_json(found, indent=2)
         return
@@ -42,7 +41,8 @@ def list_rollouts(file: ConfigFile = None, as_json: AsJson = False) -> None:
 @app.command()
 def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Show one rollout: its stages, its evidence, and how it stands or ended."""
-    found = _found(rollout, file)
+    records = Records(read_settings(file))
+    found = records.rollouts(_id(rollout, records))
     if as_json:
         tell_json(found, indent=2)
         return
@@ -66,11 +66,11 @@ def show(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -
 def report(
     rollout: Id = None,
     html: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+        Path | None,
         typer.Option("--html", help="Write it as a page for the browser.", metavar="FILE"),
     ] = None,
     verify: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             "--verify",
             help="Check that this report (JSON or page) is the one on record.",
@@ -82,16 +82,15 @@ def report(
 ) -> None:
     """What it recommends and why, every figure with n and interval; on the audit trail."""
     settings = read_settings(file)
-    records = Records(Station(settings))
+    records = Records(settings)
     if verify is not None:
         if rollout is not None or html is not None:
             raise WrongUsage("--verify goes alone.", hint="Leave ID and --html out.")
         tell(verified(verify, records))
         return
-    fields: dict[str, Any] = {"report": True, "rollout": _id(rollout, file), "by": user() or ""}
-    if (costs := settings.rollouts.costs) is not None:
-        fields["costs"] = costs.model_dump()
-    made = records.rollout_report(fields)
+    costs = settings.rollouts.costs
+    asked = {"report": True, "rollout": _id(rollout, records), "by": user() or ""}
+    made = records.rollout_report(asked | ({"costs": costs.model_dump()} if costs else {}))
     if html is not None:
         write_page(html, page(made))
         tell(f"{html}: {made['recommendation']['do']}.")
@@ -104,7 +103,8 @@ def report(
 @app.command()
 def audit(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Compute the arm of every kept part again; fails if one differs."""
-    found = _records(file).rollouts(_id(rollout, file), audit=True)
+    records = Records(read_settings(file))
+    found = records.rollouts(_id(rollout, records), audit=True)
     if as_json:
         tell_json(found, indent=2)
     else:
@@ -119,16 +119,14 @@ def audit(rollout: Id = None, file: ConfigFile = None, as_json: AsJson = False) 
 def replay(
     rollout: Id = None,
     alpha: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(min=1e-9, max=0.1, help="Chance of stopping an equal candidate."),
+        float | None, typer.Option(min=1e-9, max=0.1, help="Chance of stopping an equal candidate.")
     ] = None,
     alpha_advance: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(min=1e-9, max=0.2, help="Chance of advancing one that loses too much."),
     ] = None,
     margin: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(min=0.001, max=1.0, help="Recall that may be lost, as a share."),
+        float | None, typer.Option(min=0.001, max=1.0, help="Recall that may be lost, as a share.")
     ] = None,
     file: ConfigFile = None,
     as_json: AsJson = False,
@@ -138,7 +136,8 @@ def replay(
 
     Without other limits each decision must be the one on record; it fails where one is not.
     """
-    told, bodies = _records(file).rollout_looks(_id(rollout, file))
+    records = Records(read_settings(file))
+    told, bodies = records.rollout_looks(_id(rollout, records))
     limits = Limits(alpha, alpha_advance, margin)
     found = replayed(told, bodies, limits)
     if as_json:
@@ -154,30 +153,20 @@ def replay(
 def worth(person: dict[str, Any]) -> str:
     """Of one operator, with what an attribute study accepts."""
     words = [f"{person['labels']} challenge parts"]
-    for key, limit in (
-        ("effectiveness", "90% or more"),
-        ("miss", "2% or less"),
-        ("false_alarm", "5% or less"),
-    ):
+    limits = {"effectiveness": "90% or more", "miss": "2% or less", "false_alarm": "5% or less"}
+    for key, limit in limits.items():
         value, name = person[key], key.replace("_", " ")
         words.append(f"{name} not measured" if value is None else f"{name} {value:.0%} ({limit})")
     return ", ".join(words)
 
 
-def _found(rollout: str | None, file: Any) -> dict[str, Any]:
-    return _records(file).rollouts(_id(rollout, file))
-
-
-def _id(rollout: str | None, file: Any) -> str:
+def _id(rollout: str | None, records: Records) -> str:
+    """The id that was typed, else the newest; raises SenderError where there is none."""
     if rollout is not None:
         return rollout
-    newest = _records(file).rollouts()["rollouts"]
+    newest = records.rollouts()["rollouts"]
     if not newest:
         raise SenderError(
             "No rollout is on record.", hint="Begin one: edge-daemon rollout NAME@VERSION --dry-run"
         )
     return str(newest[0]["rollout"])
-
-
-def _records(file: Any) -> Records:
-    return Records(Station(read_settings(file)))

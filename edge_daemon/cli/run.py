@@ -30,7 +30,7 @@ def run(file: ConfigFile = None) -> None:
 
 
 def live(path: Path, engine: str = ENGINE) -> None:
-    """One life of the daemon, signals and all.
+    """Run the daemon until SIGTERM or SIGINT.
 
     Args:
         path: the settings; read again on SIGHUP.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +16,6 @@ from edge_daemon.cli.journal import Records
 from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.cli.progress import fetching
-from edge_daemon.cli.station import Station
 from edge_daemon.cli.store import open_store, trust_of
 from edge_daemon.cli.words import size, with_short_digests
 from edge_daemon.config import BundleSource, Settings
@@ -31,8 +31,7 @@ from edge_daemon.sources.source import Offered, Source
 app = typer.Typer(no_args_is_help=True, help="Where new bundles come from.")
 
 Name = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads this at run time on 3.10
-    typer.Argument(help="A bundle's name; else all of them.", metavar="NAME"),
+    str | None, typer.Argument(help="A bundle's name; else all of them.", metavar="NAME")
 ]
 
 
@@ -62,14 +61,25 @@ def check(file: ConfigFile = None, as_json: AsJson = False) -> None:
 def pull(name: Name = None, file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Fetch what is new into the store, now; nothing becomes active."""
     settings = read_settings(file)
-    pulled = partial(_pulled, Records(Station(settings)))
-    _end(list(_each(settings, name, pulled)), as_json)
+    _end(list(_each(settings, name, partial(_pulled, Records(settings)))), as_json)
 
 
 # --------------------------------------------------------------------------- parts
 
 _Plain = dict[str, Any]
-_Do = Callable[[Source, Offered, Manifest, PullTarget, Pace], _Plain]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A bundle that a source offers."""
+
+    source: Source
+    offered: Offered
+    manifest: Manifest
+    pace: Pace
+
+
+_Do = Callable[[_Found, PullTarget], _Plain]
 
 
 def _each(settings: Settings, only: str | None, do: _Do) -> Iterator[_Plain]:
@@ -94,10 +104,18 @@ def _each(settings: Settings, only: str | None, do: _Do) -> Iterator[_Plain]:
         try:
             offers = source.offered(name, which)
         except (BoxError, BundleError) as error:
-            yield line | _refused(error)
+            yield line | _refused(error) | {"model": None}
             continue
         for offered in offers:
-            yield line | _line(source, offered, name, target, (Pace(each.rate_kb), do))
+            model: str | None = None
+            pace = Pace(each.rate_kb)
+            try:
+                manifest = look(source, offered, name, target, pace)
+                model = str(manifest.ref)
+                said = do(_Found(source, offered, manifest, pace), target)
+            except (BoxError, BundleError) as error:
+                said = _refused(error)
+            yield line | said | {"model": model}
         if not offers:
             yield line | {"state": "nothing", "model": None, "hint": _of_nothing(each, name)}
 
@@ -109,41 +127,20 @@ def _of_nothing(settings: BundleSource, name: str) -> str:
     return f"There is no folder {name}. Is it plugged in, or mounted?"
 
 
-def _line(
-    source: Source, offered: Offered, name: str, target: PullTarget, how: tuple[Pace, _Do]
-) -> _Plain:
-    pace, do = how
-    model: str | None = None
-    try:
-        manifest = look(source, offered, name, target, pace)
-        model = str(manifest.ref)
-        return {"model": model} | do(source, offered, manifest, target, pace)
-    except (BoxError, BundleError) as error:
-        return _refused(error) | {"model": model}
+def _checked(found: _Found, target: PullTarget) -> _Plain:
+    return {"state": "there" if is_there(found.manifest, target) else "new"}
 
 
-def _checked(
-    _source: Source, _offered: Offered, manifest: Manifest, target: PullTarget, _pace: Pace
-) -> _Plain:
-    return {"state": "there" if is_there(manifest, target) else "new"}
-
-
-def _pulled(
-    records: Records,
-    source: Source,
-    offered: Offered,
-    manifest: Manifest,
-    target: PullTarget,
-    pace: Pace,
-) -> _Plain:
+def _pulled(records: Records, found: _Found, target: PullTarget) -> _Plain:
+    manifest = found.manifest
     with fetching(f"Fetching {manifest.ref}") as count:
         heard = PullTarget(target.store, target.trust, target.pins, count)
-        fetched = fetch(source, offered, manifest, heard, pace)
+        fetched = fetch(found.source, found.offered, manifest, heard, found.pace)
     if not fetched.is_new:
         return {"state": "there"}
     now = time.time()
     try:
-        records.came(row_of(manifest, now, offered.origin_of(manifest, now)))
+        records.came(row_of(manifest, now, found.offered.origin_of(manifest, now)))
     except EdgeDaemonError as error:  # the bundle is there all the same
         tell(f"Where {manifest.ref} came from is not on record: {error}", err=True)
     return {"state": "pulled", "again_bytes": fetched.again_bytes}
@@ -152,7 +149,7 @@ def _pulled(
 def _refused(error: EdgeDaemonError) -> _Plain:
     state = "refused" if isinstance(error, BundleError) else "failed"
     told = {"code": str(error.code), "message": error.message, "hint": error.hint}
-    return {"state": state, "model": None, "error": told}
+    return {"state": state, "error": told}
 
 
 _WORDS = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,13 +27,10 @@ from edge_daemon.host import unix_socket
 from edge_daemon.messaging import payloads
 from edge_daemon.messaging.client import Client, NoBrokerError, UnansweredError
 from edge_daemon.messaging.local_client import LocalSocketError, ask
-from edge_daemon.messaging.topics import Topics
 
 RUN = Path("/run/edge-daemon")
 SOCKET = "control.sock"
 INQUIRY_S = 10.0
-
-WITHOUT_BROKER = "On the station itself this command needs no broker."
 
 PARTS = ("status", "info", "health", "camera/status", "model/state", "model/available")
 """The retained topics, below the root."""
@@ -98,7 +96,6 @@ class Station:
 
     def __init__(self, settings: Settings, *, local: bool = False) -> None:
         self.settings = settings
-        self.topics = Topics(settings.root)
         self.is_local = local or self._has_certificate_of_daemon()
 
     def retained(self) -> RetainedStatus:
@@ -107,12 +104,14 @@ class Station:
         Raises NotReachable when neither way leads to words of a daemon, old or new.
         """
         if self.is_local:
-            return self._glance_locally()
+            return self._retained_locally()
         try:
             with Client.of(self.settings) as client:
-                seen = retained_glance(client)
+                seen = read_retained(client)
         except BrokerError as error:
-            return self._instead(error)
+            if self.socket() is None:
+                raise NotReachable(error.message, hint=elsewhere(error).hint) from error
+            return self._retained_locally()
         if seen.is_online or self.socket() is None:
             if not seen.parts:
                 raise NotReachable(
@@ -121,16 +120,22 @@ class Station:
                 )
             return seen
         try:
-            return self._glance_locally()
+            return self._retained_locally()
         except NotReachable:
             return seen
 
+    def online(self) -> RetainedStatus | None:
+        """The same of a daemon that runs now; None where none does."""
+        with suppress(NotReachable):
+            seen = self.retained()
+            return seen if seen.is_online else None
+        return None
+
     def seen(self) -> RetainedStatus | None:
-        """The same, or None where it cannot be had."""
-        try:
+        """The same, or None where it cannot be had, whatever the reason."""
+        with suppress(EdgeDaemonError):
             return self.retained()
-        except EdgeDaemonError:
-            return None
+        return None
 
     def request(
         self, verb: str, body: Mapping[str, Any], timeout_s: float
@@ -139,31 +144,26 @@ class Station:
 
         Raises NotReachable; UnfinishedError if there is no outcome in time.
         """
-        if self.is_local:
-            yield from self._request_locally(verb, body, timeout_s)
-            return
-        try:
-            with Client.of(self.settings) as client:
-                _refuse_absent(retained_glance(client, ("status",)), self.settings.root)
-                yield from client.request(verb, body, timeout_s)
-                return
-        except (BrokerError, UnansweredError) as error:
-            if self.socket() is None:
-                raise elsewhere(error) from error
-            tell(f"{error.message} Asking through the control socket.", err=True)
-        yield from self._request_locally(verb, body, timeout_s)
+        body = {"id": uuid.uuid4().hex, **body}  # the same request, whichever way it is heard
+        if not self.is_local:
+            try:
+                with Client.of(self.settings) as client:
+                    _refuse_absent(read_retained(client, ("status",)), self.settings.root)
+                    yield from client.request(verb, body, timeout_s)
+                    return
+            except BrokerError as error:  # also where it took the request and nobody answered
+                if self.socket() is None:
+                    raise elsewhere(error) from error
+                tell(f"{error.message} Asking through the control socket.", err=True)
+        yield from self._ask_locally(verb, body, timeout_s)
 
     def inquire(
         self, verb: str, body: Mapping[str, Any], timeout_s: float = INQUIRY_S
     ) -> dict[str, Any]:
         """Ask what only the control socket answers; raises NotReachable, or the answer's error."""
-        path = self._socket_or_raise()
-        try:
-            answer = list(ask(path, verb, dict(body), timeout_s=timeout_s))[-1]
-        except LocalSocketError as error:
-            raise NotReachable(error.message, hint=error.hint) from error
+        answer = list(self._ask_locally(verb, body, timeout_s))[-1]
         if isinstance(answer.get("error"), dict):
-            raise told_error(answer["error"], blames_box=answer.get("status") == "failed")
+            raise _told_error(answer["error"], blames_box=answer.get("status") == "failed")
         return answer
 
     def socket(self) -> Path | None:
@@ -183,24 +183,12 @@ class Station:
         path = self.socket()
         return path is not None and os.access(path, os.W_OK)
 
-    def _instead(self, error: BrokerError) -> RetainedStatus:
-        if self.socket() is None:
-            raise NotReachable(error.message, hint=elsewhere(error).hint) from error
-        return self._glance_locally()
-
-    def _glance_locally(self) -> RetainedStatus:
+    def _retained_locally(self) -> RetainedStatus:
         return RetainedStatus("socket", self.inquire("status", {}))
 
-    def _request_locally(
+    def _ask_locally(
         self, verb: str, body: Mapping[str, Any], timeout_s: float
     ) -> Iterator[dict[str, Any]]:
-        path = self._socket_or_raise()
-        try:
-            yield from ask(path, verb, dict(body), timeout_s=timeout_s)
-        except LocalSocketError as error:
-            raise NotReachable(error.message, hint=error.hint) from error
-
-    def _socket_or_raise(self) -> Path:
         path = self.socket()
         if path is None:
             places = ", ".join(str(place) for place in _socket_places(self.settings))
@@ -209,28 +197,33 @@ class Station:
                 hint=f"Looked for {places}. Start it: systemctl start "
                 f"edge-daemon@{self.settings.device}",
             )
-        return path
+        try:
+            yield from ask(path, verb, dict(body), timeout_s=timeout_s)
+        except LocalSocketError as error:
+            raise NotReachable(error.message, hint=error.hint) from error
 
 
 def elsewhere(error: BrokerError) -> BrokerError:
     """The same error; where no broker answers, with the way that commands have without one."""
     if not isinstance(error, NoBrokerError):
         return error
-    return NoBrokerError(error.message, hint=f"{error.hint} {WITHOUT_BROKER}")
+    return NoBrokerError(
+        error.message, hint=f"{error.hint} On the station itself this command needs no broker."
+    )
 
 
-def retained_glance(client: Client, parts: tuple[str, ...] = PARTS) -> RetainedStatus:
+def read_retained(client: Client, parts: tuple[str, ...] = PARTS) -> RetainedStatus:
     """What is retained below the client's root."""
     below = len(client.topics.root) + 1
     topics = [f"{client.topics.root}/{part}" for part in parts]
     found: dict[str, Any] = {}
     for topic, payload in client.retained(topics).items():
-        with suppress(ValueError):  # not from a daemon of ours
+        with suppress(ValueError, RecursionError):  # not from a daemon of ours
             found[topic[below:]] = json.loads(payload)
     return RetainedStatus("mqtt", found)
 
 
-def told_error(error: Mapping[str, Any], *, blames_box: bool = False) -> BoxError | SenderError:
+def _told_error(error: Mapping[str, Any], *, blames_box: bool = False) -> BoxError | SenderError:
     """An error as the daemon reported it."""
     kind = BoxError if blames_box else SenderError
     known = {code.value: code for code in Code}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -22,8 +22,7 @@ def status(
     local: Local = False,
     as_json: AsJson = False,
     seconds: Annotated[
-        Optional[float],  # noqa: UP045 - typer reads this at run time on 3.10
-        typer.Option(hidden=True, help="End the watch after this many seconds."),
+        float | None, typer.Option(hidden=True, help="End the watch after this many seconds.")
     ] = None,
 ) -> None:
     """Slots, product, order, camera, latency: the station at a glance.

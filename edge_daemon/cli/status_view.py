@@ -5,32 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from edge_daemon.cli.station import RetainedStatus
+from edge_daemon.cli.tables import facts
 from edge_daemon.cli.words import milliseconds, moment
 from edge_daemon.core.roles import Role
 from edge_daemon.core.wording import duration
-from edge_daemon.messaging.payloads import (
-    ActiveModel,
-    CameraStatus,
-    Health,
-    ModelState,
-    RoleModel,
-)
+from edge_daemon.messaging.payloads import ActiveModel, CameraStatus, Health, ModelState, RoleModel
 
 
 def summary(
     device: str, seen: RetainedStatus, extra: tuple[tuple[str, RenderableType], ...] = ()
 ) -> Group:
     """Everything once; `extra` rows come below, as (heading, content)."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column()
-    for heading, content in (*_rows(seen), *extra):
-        grid.add_row(heading, content)
-    return Group(_title(device, seen), Text(), grid)
+    return Group(_title(device, seen), Text(), facts((*_rows(seen), *extra)))
 
 
 def _title(device: str, seen: RetainedStatus) -> Text:

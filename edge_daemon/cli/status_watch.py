@@ -19,6 +19,7 @@ from edge_daemon.cli.station import PARTS, RetainedStatus, Station, elsewhere
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.words import milliseconds, moment, sparkline
 from edge_daemon.core.event_names import WITH_RECEIPT, EventName
+from edge_daemon.core.rollout.governor import p99
 from edge_daemon.errors import BrokerError, EdgeDaemonError
 from edge_daemon.messaging.client import Client
 from edge_daemon.messaging.payloads import Event
@@ -59,19 +60,14 @@ class Minute:
             return []
         recent = [len(values) for second, values in buckets if second >= now - 5]
         seconds = dict(buckets)
-        p99 = [_p99(seconds.get(s, [])) for s in range(now - MINUTE_S, now)]
+        slowest = [p99(seconds.get(s, [0.0])) for s in range(now - MINUTE_S, now)]
         line = Text(f"{sum(recent) / max(1, len(recent)):.1f} frames a second")
         line.append(f"   frame {last.frame} {last.verdict}", style="dim")
         line.append(f"   product {last.product or 'none'}", style="dim")
-        pairs = [max(p99[place : place + 2]) for place in range(0, MINUTE_S, 2)]
+        pairs = [max(slowest[place : place + 2]) for place in range(0, MINUTE_S, 2)]
         plot = Text(sparkline(pairs), style="cyan")  # fits 80 columns
-        plot.append(f"  p99 {milliseconds(p99[-1])}, one minute", style="dim")
+        plot.append(f"  p99 {milliseconds(slowest[-1])}, one minute", style="dim")
         return [("now", line), ("", plot)]
-
-
-def _p99(values: list[float]) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] if ordered else 0.0
 
 
 class News:
@@ -80,7 +76,7 @@ class News:
     def __init__(self, root: str) -> None:
         self._below = len(root) + 1
         self._parts: dict[str, Any] = {}
-        self._swaps: deque[str] = deque(maxlen=SWAPS_SHOWN)
+        self._swaps: tuple[str, ...] = ()  # replaced, never changed: two threads use it
         self.minute = Minute()
 
     def hear(self, topic: str, payload: bytes) -> None:
@@ -102,7 +98,8 @@ class News:
             if event.type is EventName.SWAPPED:
                 pause = milliseconds(event.receipt.pause_ms if event.receipt else None)
                 detail = f"frame {event.frame}, pause {pause}"
-            self._swaps.appendleft(f"{moment(event.time)}  {event.type}  {event.model}  {detail}")
+            line = f"{moment(event.time)}  {event.type}  {event.model}  {detail}"
+            self._swaps = (line, *self._swaps)[:SWAPS_SHOWN]
 
     def retained(self) -> RetainedStatus:
         return RetainedStatus("mqtt", self._parts)

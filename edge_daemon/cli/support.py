@@ -6,14 +6,14 @@ import io
 import json
 import os
 import platform
-import shutil
 import subprocess
 import tarfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ from edge_daemon import __version__, config
 from edge_daemon.cli.check import examine
 from edge_daemon.cli.check import plain as plain_findings
 from edge_daemon.cli.journal import Records
+from edge_daemon.cli.logs import journal_command
 from edge_daemon.cli.options import ConfigFile, config_file
 from edge_daemon.cli.output import tell
 from edge_daemon.cli.station import Station
@@ -46,12 +47,11 @@ _PLAIN = frozenset({"string", "number", "integer", "boolean", "null"})
 
 def support_bundle(
     output: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads this at run time on 3.10
+        Path | None,
         typer.Option("--output", "-o", help="The .tar.gz to write.", show_default=False),
     ] = None,
     log: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="A file with the daemon's lines, where there is no journal."),
+        Path | None, typer.Option(help="A file with the daemon's lines, where there is no journal.")
     ] = None,
     file: ConfigFile = None,
 ) -> None:
@@ -86,8 +86,7 @@ def _parts(
     yield "check.json", lambda: _json(plain_findings(examine(path)[0]))
     if settings is None:
         return
-    station = Station(settings)
-    records = Records(station)
+    station, records = Station(settings), Records(settings)
     yield "settings.json", lambda: _json(known_settings(settings.redacted()))
     yield "status.json", lambda: _json(plain_status(station, station.retained()))
     yield "history.json", lambda: _json(records.history(200))
@@ -184,17 +183,13 @@ def _versions() -> str:
 
 def _log(device: str, file: Path | None) -> str:
     if file is not None:
-        return "\n".join(file.read_text("utf-8", "replace").splitlines()[-LOG_LINES:]) + "\n"
-    program = shutil.which("journalctl")
-    if program is None:
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            return "".join(deque(lines, LOG_LINES))
+    command = journal_command(device, LOG_LINES)
+    if command is None:
         return "This machine has no journalctl; give the lines with --log FILE.\n"
     done = subprocess.run(  # noqa: S603 - a fixed program, a checked device name
-        [program, "-u", f"edge-daemon@{device}", "-o", "cat", "-n", str(LOG_LINES), "--no-pager"],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=30,
-        check=False,
+        command, capture_output=True, text=True, errors="replace", timeout=30, check=False
     )
     return done.stdout or done.stderr
 

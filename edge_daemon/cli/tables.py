@@ -1,16 +1,29 @@
-"""Tables that fit the terminal: words stay whole; the least important columns are dropped first."""
+"""Tables that fit the terminal: words stay whole; the least important columns are dropped first.
+
+`facts` is the other form: headings, each with its content beside it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 _GAP = 2
+
+
+def facts(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+    """Headings, each with its content beside it; a str is shown as it is, never read as markup."""
+    grid = Table.grid(padding=(0, _GAP))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for heading, content in rows:
+        grid.add_row(heading, Text(content) if isinstance(content, str) else content)
+    return grid
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Optional
+from contextlib import suppress
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +17,7 @@ from edge_daemon.cli.options import (
     By,
     ConfigFile,
     Local,
+    Reason,
     RequestId,
     TimeoutS,
     read_settings,
@@ -34,12 +36,12 @@ MOST_NAMED = 20
 def tune(
     model: Model,
     values: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads this at run time on 3.10
+        list[str] | None,
         typer.Argument(metavar="RULE.FIELD=VALUE", help="Such as scratch.confidence=0.45."),
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Go back to the signed values.")] = False,
     preview: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(
             min=1,
             max=500,
@@ -49,7 +51,7 @@ def tune(
         ),
     ] = None,
     by: By = None,
-    reason: Annotated[str, typer.Option(help="Why; it stays in the audit trail.")] = "",
+    reason: Reason = "",
     id: RequestId = None,  # noqa: A002 - the contract's word
     file: ConfigFile = None,
     timeout: TimeoutS = USUAL_S,
@@ -80,8 +82,14 @@ def tune(
             )
         _show(seen, as_json=as_json)
         return
-    body: dict[str, Any] = {"model": model, "by": by or user(), "reason": reason, "id": id}
-    body["set"], body["reset"] = changes, reset
+    body = {
+        "model": model,
+        "set": changes,
+        "reset": reset,
+        "by": by or user(),
+        "reason": reason,
+        "id": id,
+    }
     ask(station, "tune", {key: value for key, value in body.items() if value}, timeout, as_json)
 
 
@@ -90,10 +98,9 @@ def _changes(given: list[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for each in given:
         name, _, text = each.partition("=")
-        try:
+        value = math.nan
+        with suppress(ValueError):
             value = float(text)
-        except ValueError:
-            value = math.nan
         if not name or not math.isfinite(value):
             raise WrongUsage(
                 f"{each!r} gives no rule a value.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -30,14 +31,23 @@ def milliseconds(value: Any) -> str:
 
 def moment(iso: Any, now_utc: float | None = None, *, ago: bool = True) -> str:
     """A time of a message in this machine's zone, and how long ago it was."""
-    utc = parse_iso(iso) if isinstance(iso, str) else None
-    if utc is None:
+    local = local_time(iso)
+    if local is None:
         return NOTHING
     now = time.time() if now_utc is None else now_utc
-    local = datetime.fromtimestamp(utc).astimezone()
-    same_day = local.date() == datetime.fromtimestamp(now).astimezone().date()
+    same_day = local.date() == datetime.fromtimestamp(now).date()
     shown = local.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M")
-    return f"{shown} ({duration(now - utc)} ago)" if ago and now >= utc else shown
+    age_s = now - local.timestamp()
+    return f"{shown} ({duration(age_s)} ago)" if ago and age_s >= 0 else shown
+
+
+def local_time(iso: Any) -> datetime | None:
+    """A time of a message in this machine's zone; None where it is none, or has no local form."""
+    utc = parse_iso(iso) if isinstance(iso, str) else None
+    if utc is not None:
+        with suppress(ValueError, OverflowError, OSError):  # the year 1, west of Greenwich
+            return datetime.fromtimestamp(utc).astimezone()
+    return None
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -86,14 +96,10 @@ def receipt_lines(receipt: Mapping[str, Any]) -> Iterator[str]:
         )
     latency = receipt.get("latency_ms") or {}
     if latency.get("during_p99") is not None:
+        after = f", {milliseconds(latency['after_p99'])} after" if latency.get("after_p99") else ""
         yield (
             f"p99 latency: {milliseconds(latency.get('before_p99'))} before, "
-            f"{milliseconds(latency['during_p99'])} during"
-            + (
-                f", {milliseconds(latency['after_p99'])} after."
-                if latency.get("after_p99")
-                else "."
-            )
+            f"{milliseconds(latency['during_p99'])} during{after}."
         )
     checks = receipt.get("checks") or []
     if checks:

@@ -23,13 +23,13 @@ STATION = 0.45
 """How far across the picture a part is when the barrier sees it: the next frames show it whole."""
 
 EARLY = 0.4
-"""So much of a frame's time before that frame is captured, so that it is surely the first one."""
+"""In frame intervals: so long before a frame is captured its trigger is sent."""
 
 WINDOW = 2.4
-"""Frames' times after the trigger in which a part's frames are captured: two of them, or three."""
+"""In frame intervals: a part's frames, two or three, are captured within it after the trigger."""
 
 STALL = 2.0
-"""Frames' times: a frame that is later than this was drawn on a box that had no time for it."""
+"""In frame intervals: a frame that is later than this was drawn on a box that was too busy."""
 
 _AHEAD_S = 1.0  # from the clock to a place that is surely not drawn yet
 _MEMORY = 31  # frames whose capture times are remembered

@@ -27,6 +27,8 @@ Box = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels of the frame; x2 and y2 are just outside."""
 Light = Literal["normal", "low_light"]
 
+MOST_PIXELS: Final = 8192
+"""Of a frame's width and height: a larger one is a slip of the pen, and would fill the memory."""
 SCENES: Final = ("bottle", "can")
 KINDS: Final = {
     "bottle": ("scratch_straight", "scratch_curved", "dent"),
@@ -34,7 +36,6 @@ KINDS: Final = {
 }
 """The kinds of defect that a part of each scene may have."""
 
-_CLASS: Final = {"scratch_straight": "scratch", "scratch_curved": "scratch"}
 _MARGIN: Final = 120.0  # beyond the frame's edges, where a part may still show
 _SEEN: Final = 0.35  # the share of a part in view from which it counts as seen
 _DEFECT_SEEN: Final = 0.5
@@ -101,12 +102,17 @@ class Part:
     defects: tuple[Defect, ...]
 
 
+def class_of(kind: str) -> str:
+    """What a model calls this kind of defect: both kinds of scratch are one class."""
+    return "scratch" if kind.startswith("scratch_") else kind
+
+
 def labels(parts: Iterable[Part]) -> list[tuple[str, Box]]:
-    """Every part and defect as (class name, box): both kinds of scratch are the class `scratch`."""
+    """Every part and defect as (class name, box)."""
     found: list[tuple[str, Box]] = []
     for part in parts:
         found.append((part.kind, part.box))
-        found += [(_CLASS.get(each.kind, each.kind), each.box) for each in part.defects]
+        found += [(class_of(each.kind), each.box) for each in part.defects]
     return found
 
 
@@ -220,8 +226,9 @@ class Conveyor:
     def __init__(
         self, *, seed: int = 1, width: int = 640, height: int = 480, belt: Belt = USUAL_BELT
     ) -> None:
-        if width < 64 or height < 64:
-            raise ValueError(f"A conveyor frame is at least 64x64 pixels, not {width}x{height}.")
+        if not (64 <= width <= MOST_PIXELS and 64 <= height <= MOST_PIXELS):
+            sizes = f"from 64x64 to {MOST_PIXELS}x{MOST_PIXELS} pixels"
+            raise ValueError(f"A conveyor frame is {sizes}, not {width}x{height}.")
         self.width, self.height = width, height
         self._seed, self._belt, self._scale = seed, belt, height / 480
         self._changes: tuple[tuple[int, Belt], ...] = ()  # from which place on, oldest first

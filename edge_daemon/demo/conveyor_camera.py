@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -28,7 +27,7 @@ class ConveyorCamera:
 
     Args:
         conveyor: what draws; no other thread may draw with it.
-        scene: the product shown first.
+        scene: the product shown first; raises ValueError for one that is not drawn.
         making: the product that the line makes now; each frame shows it, where it is drawn.
         fps: frames a second.
         now: monotonic seconds.
@@ -45,6 +44,10 @@ class ConveyorCamera:
         now: Callable[[], float] = time.monotonic,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
+        if scene not in SCENES:
+            raise ValueError(f"scene {scene!r} is not one of {', '.join(SCENES)}")
+        self.scene = scene
+        """The product shown; what no order names stays on the belt."""
         self._conveyor = conveyor
         self._making = making
         self._fps = fps
@@ -56,9 +59,7 @@ class ConveyorCamera:
         self._closing = threading.Event()
         self._now, self._wait = now, wait or self._closing.wait
         self._pace = Pace(fps, self._now, self._wait)
-        self._turn = threading.Lock()  # of `show` against the start of a frame
         self._index = 0
-        self._switches: list[tuple[int, str]] = [(0, _known(scene))]
 
     @classmethod
     def parse(
@@ -107,14 +108,12 @@ class ConveyorCamera:
         if not self._pace.wait_turn() or self._closing.is_set():
             raise SourceError("The conveyor camera was closed.")
         product = self._making()
-        if product in SCENES:  # what no order names stays on the belt
-            self.show(product)
+        if product in SCENES:
+            self.scene = product
         self._read_changes()
-        with self._turn:
-            index, scene = self._index, self._switches[-1][1]
-            self._index += 1
         is_covered = self.cover is not None and self.cover.exists()
-        self._conveyor.draw(index, scene, pixels, covered=is_covered)
+        index, self._index = self._index, self._index + 1
+        self._conveyor.draw(index, self.scene, pixels, covered=is_covered)
         return pixels
 
     def _read_changes(self) -> None:
@@ -141,28 +140,12 @@ class ConveyorCamera:
     def damage(self) -> str | None:
         return None
 
-    def show(self, scene: str) -> int:
-        """Show another product from the next frame on; gives the index of that frame.
-
-        Any thread may call it. Raises ValueError for a scene that is not drawn.
-        """
-        with self._turn:
-            if self._switches[-1][1] != _known(scene):
-                self._switches.append((self._index, scene))
-            return self._index
-
-    def shown(self, index: int) -> str:
-        """The product on frame `index`, counted from 0 over all the frames of this camera."""
-        with self._turn:
-            at = bisect_right(self._switches, index, key=lambda switch: switch[0])
-            return self._switches[at - 1][1]
-
     def close(self) -> None:
         self._closing.set()
 
     def describe(self) -> str:
         size = f"{self._conveyor.width}x{self._conveyor.height}"
-        return f"conveyor:?scene={self._switches[-1][1]}&size={size}&fps={self._fps:g}"
+        return f"conveyor:?scene={self.scene}&size={size}&fps={self._fps:g}"
 
 
 def open_conveyor(settings: CameraSettings, making: Making) -> ConveyorCamera:
@@ -196,9 +179,3 @@ def _belt(given: dict[str, str]) -> Belt:
         is_whole = isinstance(getattr(USUAL_BELT, key), int)
         told[key] = int(given[key]) if is_whole else float(given[key])
     return Belt(**told)  # type: ignore[arg-type]  # whole numbers stand where they belong
-
-
-def _known(scene: str) -> str:
-    if scene not in SCENES:
-        raise ValueError(f"scene {scene!r} is not one of {', '.join(SCENES)}")
-    return scene

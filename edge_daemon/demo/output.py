@@ -17,11 +17,11 @@ def note(text: str) -> None:
     tell(f"   {text}")
 
 
-def alarm(text: str) -> None:
-    """What must not be."""
+def failure(text: str) -> None:
+    """What went wrong, in red."""
     typer.secho(text, fg="red")
 
 
-def praise(text: str) -> None:
-    """That all is well."""
+def success(text: str) -> None:
+    """What went well, in green."""
     typer.secho(text, fg="green", bold=True)

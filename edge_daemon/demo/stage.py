@@ -81,8 +81,8 @@ class Stage:
         self.fps = plan.fps
         self._plan = plan
         self.deadline_ms = max(DEADLINE_MS, 5e3 / plan.fps)
-        self.port = _free_port()
-        self.page = f"127.0.0.1:{_free_port()}"
+        self.port = free_port()
+        self.page = f"127.0.0.1:{free_port()}"
         self.config: Path
         self._process: subprocess.Popen[bytes]
 
@@ -155,7 +155,7 @@ class Stage:
         broker = Broker(config_path=str(path))
         broker.start()
         self._stack.callback(broker.stop)
-        _await(lambda: _answers(self.port), 10.0, "The embedded broker did not start.")
+        _await(lambda: answers(self.port), 10.0, "The embedded broker did not start.")
 
     def _settings(self, folder: Path, public: Path) -> dict[str, object]:
         return {
@@ -201,20 +201,16 @@ class Stage:
                 env=os.environ | {"EDGE_DAEMON_CONFIG": str(self.config)},
                 start_new_session=True,  # Ctrl-C is for the story, which stops the daemon in order
             )
-        self._stack.callback(self._stop_daemon)
-
-    def _stop_daemon(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(20.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._stack.callback(self.stop_daemon)
 
     def stop_daemon(self) -> int:
-        """End the daemon as systemd would; returns its exit status."""
-        self._stop_daemon()
-        return self._process.returncode
+        """End the daemon as systemd would; returns its exit status, also when called again."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(20.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
     def check_alive(self) -> None:
         """Raises BoxError when the daemon has ended by itself."""
@@ -226,14 +222,16 @@ class Stage:
             )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether somebody listens at this port of this machine."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0

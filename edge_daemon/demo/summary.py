@@ -7,7 +7,7 @@ from typing import Final
 
 from edge_daemon.cli.drill_ledger import SubscriberLedger
 from edge_daemon.core.text import number_of
-from edge_daemon.demo.output import alarm, note, praise, say
+from edge_daemon.demo.output import failure, note, say, success
 from edge_daemon.demo.subscriber import Subscriber
 from edge_daemon.demo.truth import Score, Truth
 
@@ -28,17 +28,17 @@ def tell_summary(subscriber: Subscriber, announced: Collection[str], status: int
     if status != 0:
         faults.append(f"the daemon ended with status {status}")
     for fault in faults[:_FAULTS_SHOWN]:
-        alarm(f"   FAULT: {fault}")
+        failure(f"   FAULT: {fault}")
     if faults:
-        alarm("\nFrames or parts were lost, doubled or judged wrongly: this must not be.")
+        failure("\nFrames or parts were lost, doubled or judged wrongly: this must not be.")
         return 1
     if dropped := ledger.tally().dropped:
-        alarm(
+        failure(
             f"\nThis box has too much to do: {dropped} frames found no room and were not"
             " judged. Try again with less beside it, or with --fps 10."
         )
         return 1
-    praise(
+    success(
         "\nEvery captured frame had exactly one verdict, by exactly one checked model, and every"
         " part exactly one result."
     )

@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge_daemon.demo.conveyor import Conveyor
-
-CLASSES = {"scratch_straight": "scratch", "scratch_curved": "scratch"}
-"""The conveyor tells kinds apart that are one class, and one cause, to a model."""
+from edge_daemon.demo.conveyor import Conveyor, class_of
 
 ALL = "all"
 
@@ -96,7 +93,7 @@ class Truth:
         for group in (ALL, light):
             _add(self._scores[model, group], bool(flaws), part["verdict"] == "ng")
         for kind in flaws:
-            _add(self._scores[model, kind], True, CLASSES.get(kind, kind) in part["causes"])
+            _add(self._scores[model, kind], True, class_of(kind) in part["causes"])
 
     @property
     def parts(self) -> int:
@@ -139,5 +136,5 @@ def serial_of(place: int) -> str:
 
 
 def place_of(serial: str) -> int:
-    """And back."""
+    """The place on the belt of the part with this serial number."""
     return int(serial.removeprefix("SN-")) - _FIRST

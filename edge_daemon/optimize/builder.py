@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -88,7 +89,7 @@ class Builder:
             if made is None or parent is None:
                 continue
             siblings = self._made_from(parent)
-            if derived.current(siblings, parent, made[0], self._box(made[0])) is None:
+            if derived.current(siblings, made[0], self._box(made[0])) is None:
                 found[parent.ref, made[0]] = (parent, made[0])
         return list(found.values())
 
@@ -103,17 +104,15 @@ class Builder:
         gpu = open_gpu(self._device, os.environ)
         if gpu is None:
             return derived.this_box(kind, None)
-        try:
+        with closing(gpu):
             name = f"{gpu.name} {gpu.capability or ''}".strip()
             return derived.this_box(kind, (name, gpu.driver))
-        finally:
-            gpu.close()
 
     def _build(self, parent: Manifest, kind: str) -> Built:
         _refuse_unfit(parent)
         box = self._box(kind)
         siblings = self._made_from(parent)
-        there = derived.current(siblings, parent, kind, box)
+        there = derived.current(siblings, kind, box)
         if there is not None:
             return Built(there.ref, parent.ref, box)
         taken = [each.ref.version for each in siblings]

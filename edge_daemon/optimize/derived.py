@@ -67,15 +67,10 @@ def built_for(manifest: Manifest) -> tuple[str, Mapping[str, Any]] | None:
     return made["engine"], {key: made.get(key) for key in ("device", "driver", "libraries")}
 
 
-def current(
-    manifests: Sequence[Manifest], parent: Manifest, kind: str, box: Box
-) -> Manifest | None:
-    """The derived bundle of this parent that is still right for this box; None: build one."""
-    for manifest in reversed(manifests):
-        same = manifest.lineage.get("parent_sha256") == parent.weights.sha256
-        if same and built_for(manifest) == (kind, box.plain()):
-            return manifest
-    return None
+def current(siblings: Sequence[Manifest], kind: str, box: Box) -> Manifest | None:
+    """The newest of a parent's derived bundles that is right for this box; None: build one."""
+    wanted = kind, box.plain()
+    return next((each for each in reversed(siblings) if built_for(each) == wanted), None)
 
 
 def next_version(parent: str, kind: str, taken: Sequence[str]) -> str:

@@ -44,7 +44,6 @@ class Exporter:
 
     def __init__(self, kind: str, threads: int = 0, device: str = "cpu") -> None:
         self._kind = kind
-        self._device = device
         self._engine = UltralyticsEngine(threads, device)
 
     def warm(self) -> None:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from edge_daemon.errors import BundleError, Code, SenderError
 from edge_daemon.models.bundle import read_manifest
 from edge_daemon.models.document import written_document
 from edge_daemon.models.files import digest_of
-from edge_daemon.models.manifest import MANIFEST_FILE, SCHEMA, ImageSize, Manifest
+from edge_daemon.models.manifest import MANIFEST_FILE, SCHEMA, Manifest
 from edge_daemon.models.trust import sign
-from edge_daemon.packing.labels import Labelled, by_slice
+from edge_daemon.packing.labels import Labelled
 from edge_daemon.packing.weights import USUAL_IMGSZ
 from edge_daemon.slots.slot import Loaded
 
@@ -35,7 +36,6 @@ class Wanted:
     reject: tuple[str, ...]
     confidence: float = 0.35
     part: str | None = None  # the class that a part is
-    imgsz: ImageSize | None = None
     products: tuple[str, ...] = ()
     lineage: Mapping[str, Any] = field(default_factory=dict)
     most: int = MOST_GOLDEN  # golden images
@@ -91,37 +91,26 @@ def _refuse(wanted: Wanted, facts: Loaded, destination: Path) -> None:
             hint=f"Use weights for {', '.join(TASKS)}.",
             code=Code.INCOMPATIBLE,
         )
-    for name in wanted.reject:
+    uses = [(name, "to reject") for name in wanted.reject]
+    if wanted.part is not None:
+        uses.append((wanted.part, "that could be the part"))
+    for name, use in uses:
         if name not in facts.classes:
             raise SenderError(
-                f"The weights have no class {name!r} to reject.",
+                f"The weights have no class {name!r} {use}.",
                 hint=f"They have {', '.join(facts.classes)}.",
             )
-    if wanted.part is not None and wanted.part not in facts.classes:
-        raise SenderError(
-            f"The weights have no class {wanted.part!r} that could be the part.",
-            hint=f"They have {', '.join(facts.classes)}.",
-        )
 
 
 def _choose(pictures: Sequence[Labelled], reject: Sequence[str], most: int) -> tuple[Labelled, ...]:
     """At most this many, evenly from every slice, of defects and good parts."""
     if len(pictures) <= most:
         return tuple(pictures)
-    groups: list[list[Labelled]] = []
-    for members in by_slice(pictures).values():
-        bad = [each for each in members if _shows_defect(each, reject)]
-        good = [each for each in members if not _shows_defect(each, reject)]
-        groups += [group for group in (bad, good) if group]
-    chosen: list[Labelled] = []
-    turns = [iter(_spread(group)) for group in groups]
-    while len(chosen) < most and turns:
-        for turn in list(turns):
-            each = next(turn, None)
-            if each is None:
-                turns.remove(turn)
-            elif len(chosen) < most:
-                chosen.append(each)
+    groups: dict[tuple[str, bool], list[Labelled]] = {}
+    for each in pictures:
+        groups.setdefault((each.slice, not _shows_defect(each, reject)), []).append(each)
+    turns = zip_longest(*(_spread(groups[key]) for key in sorted(groups)))
+    chosen = [each for turn in turns for each in turn if each is not None][:most]
     return tuple(sorted(chosen, key=lambda each: str(each.path)))
 
 
@@ -167,7 +156,7 @@ def _manifest(
     wanted: Wanted, facts: Loaded, draft: Path, golden: list[dict[str, Any]]
 ) -> dict[str, Any]:
     sha256, size = digest_of(draft / wanted.weights.name)
-    imgsz = wanted.imgsz or facts.imgsz or USUAL_IMGSZ
+    imgsz = facts.imgsz or USUAL_IMGSZ
     return {
         "schema": SCHEMA,
         "name": wanted.ref.name,

@@ -78,10 +78,6 @@ class Score:
     unlabelled: int = 0
 
     @property
-    def right(self) -> int:
-        return self.ng + self.ok - self.escaped - self.rejected
-
-    @property
     def escapes(self) -> float | None:
         """Share of the pictures labelled ng that came out otherwise; None without any."""
         return self.escaped / self.ng if self.ng else None

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from typing import Any
 from edge_daemon.core.compatibility import CLASSIFY
 from edge_daemon.core.golden import ExpectedBox
 from edge_daemon.core.values import Box, Verdict
-from edge_daemon.documents import DocumentError, parse, read_text
+from edge_daemon.documents import MALFORMED, DocumentError, parse, read_text
 from edge_daemon.errors import SenderError
 from edge_daemon.models.manifest import IMAGE_SUFFIXES
 from edge_daemon.models.picture_size import picture_size
@@ -108,7 +108,7 @@ def _folder(folder: Path, model: _Model) -> list[Labelled]:
     if annotations:
         return _coco(annotations[0], model.classes)
     listed = folder / "classes.txt"
-    given = read_text(listed, MAX_LABEL_BYTES).split("\n") if listed.is_file() else model.classes
+    given = _lines(listed) if listed.is_file() else model.classes
     order = [name.strip() for name in given if name.strip()]
     return _yolo(pictures_in(folder), folder, order, model)
 
@@ -152,11 +152,7 @@ def _yolo_boxes(
     label: Path, picture: Path, order: Sequence[str], model: _Model
 ) -> Iterable[ExpectedBox]:
     width, height = _size(picture)
-    try:
-        lines = read_text(label, MAX_LABEL_BYTES).splitlines()
-    except DocumentError as error:
-        raise _wrong(label, error.line, error.message) from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_lines(label), start=1):
         if not line.strip():
             continue
         try:
@@ -205,8 +201,10 @@ def _verdict_of(path: Path, root: Path) -> Verdict | None:
     return next(iter(said), None)
 
 
-def _slice_of(path: Path, root: Path) -> str:
-    names = (part for part in _inner(path, root) if part.lower() not in {*_VERDICTS, *_PLAIN})
+def _slice_of(path: Path, root: Path, classes: Sequence[str] = ()) -> str:
+    """The folders that are neither a verdict nor one of these classes, and say something."""
+    known = {*classes, *_VERDICTS, *_PLAIN}
+    names = (part for part in _inner(path, root) if not {part, part.lower()} & known)
     return "/".join(names) or "all"
 
 
@@ -227,8 +225,7 @@ def _sorted_by_class(folder: Path, classes: Sequence[str]) -> list[Labelled]:
     root = next((folder / part for part in _PARTS if (folder / part).is_dir()), folder)
     found = []
     for path in pictures_in(root):
-        names = _inner(path, root)
-        named = [name for name in names if name in classes]
+        named = [name for name in _inner(path, root) if name in classes]
         verdict = None if named else _verdict_of(path, root)
         if len(named) != 1 and verdict is None:
             raise SenderError(
@@ -236,9 +233,7 @@ def _sorted_by_class(folder: Path, classes: Sequence[str]) -> list[Labelled]:
                 hint=f"Sort the pictures into folders named {', '.join(classes)}, or ok and ng.",
             )
         boxes = (ExpectedBox(named[0], None),) if named else None
-        plain = {*classes, *_VERDICTS, *_PLAIN}
-        part = "/".join(name for name in names if name not in plain)
-        found.append(Labelled(path, part or "all", boxes, verdict))
+        found.append(Labelled(path, _slice_of(path, root, classes), boxes, verdict))
     return found
 
 
@@ -266,8 +261,8 @@ def _dataset(file: Path, model: _Model) -> list[Labelled]:
         if place.is_dir():
             paths += pictures_in(place)
         elif place.suffix == ".txt" and place.is_file():
-            lines = read_text(place, MAX_COCO_BYTES).splitlines()
-            paths += [_listed(place, line.strip()) for line in lines if line.strip()]
+            lines = (line.strip() for line in _lines(place, MAX_COCO_BYTES))
+            paths += [place.parent / line for line in lines if line]  # an absolute one stays so
         else:
             raise SenderError(f"{place} is not there; {file} names it under {part}.")
     base = root / str(given[0]) if len(given) == 1 else root
@@ -280,11 +275,6 @@ def _root(file: Path, given: Any) -> Path:
         return file.parent
     places = (file.parent / str(given), Path(str(given)))
     return next((place for place in places if place.is_dir()), file.parent)
-
-
-def _listed(file: Path, line: str) -> Path:
-    path = Path(line)
-    return path if path.is_absolute() else file.parent / path
 
 
 def _names(file: Path, names: Any) -> list[str]:
@@ -315,7 +305,7 @@ def _coco(file: Path, classes: Sequence[str]) -> list[Labelled]:
             if not each.get("iscrowd"):
                 x, y, width, height = (float(number) for number in each["bbox"])
                 boxes[each["image_id"]].append(ExpectedBox(name, _box(x, y, x + width, y + height)))
-    except (DocumentError, ValueError, KeyError, TypeError) as error:
+    except (DocumentError, *MALFORMED) as error:
         raise SenderError(
             f"{file} holds no COCO annotations: {error}.",
             hint="It needs images, annotations with bbox, and categories.",
@@ -345,6 +335,14 @@ def _picture(root: Path, name: str) -> Path:
 # --------------------------------------------------------------------------- parts
 
 
+def _lines(file: Path, limit_bytes: int = MAX_LABEL_BYTES) -> list[str]:
+    """Raises SenderError."""
+    try:
+        return read_text(file, limit_bytes).splitlines()
+    except DocumentError as error:
+        raise _wrong(file, error.line, error.message) from error
+
+
 def _size(picture: Path) -> tuple[int, int]:
     size = picture_size(picture)
     if size is None:
@@ -360,11 +358,3 @@ def _box(x1: float, y1: float, x2: float, y2: float) -> Box:
 
 def _wrong(file: Path, line: int, what: str) -> SenderError:
     return SenderError(f"{file}:{line}: {what}.", hint="Correct the label, or remove the picture.")
-
-
-def by_slice(pictures: Iterable[Labelled]) -> Mapping[str, tuple[Labelled, ...]]:
-    """The pictures of each slice, slices sorted."""
-    groups: dict[str, list[Labelled]] = {}
-    for picture in pictures:
-        groups.setdefault(picture.slice, []).append(picture)
-    return {name: tuple(groups[name]) for name in sorted(groups)}

@@ -7,7 +7,6 @@ from pathlib import Path
 from edge_daemon.core.values import BundleRef
 from edge_daemon.host.box import usual_threads
 from edge_daemon.models.files import digest_of
-from edge_daemon.models.manifest import ImageSize
 from edge_daemon.slots.child import WorkerSpec
 from edge_daemon.slots.process import ENGINE
 from edge_daemon.slots.single_slot import single_slot
@@ -18,7 +17,7 @@ USUAL_IMGSZ = 640
 """Where weights do not say what they were trained at."""
 
 
-def read_weights(weights: Path, imgsz: ImageSize | None) -> Loaded:
+def read_weights(weights: Path) -> Loaded:
     """Load the weights once on the CPU; raises BundleError and BoxError as a daemon's load does."""
     place = weights.resolve()
     spec = WorkerSpec(ENGINE, {"threads": usual_threads()}, readable=(str(place.parent),))
@@ -29,7 +28,7 @@ def read_weights(weights: Path, imgsz: ImageSize | None) -> Loaded:
         weights=place,
         task="detect",  # the weights' own wins
         classes=(),
-        imgsz=imgsz or USUAL_IMGSZ,
+        imgsz=USUAL_IMGSZ,
         confidence=0.25,
     )
     with single_slot(spec) as slot:

@@ -22,16 +22,16 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COMMAND_HEADER = "x-edge-daemon"
-"""A browser sends it across sites only after asking, and we never answer that question."""
+"""A browser sends it to another site only after a CORS preflight, which is never answered."""
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""What a container runtime asks; without the token it is answered in brief."""
+"""For container runtimes: answered in brief to callers without the token."""
 
 STRANGER = "edge_daemon.stranger"
 """In the scope of a request that was let in without the token it would need elsewhere."""
 
 WRONG_TOKEN_S = 0.5
-"""A wrong token is answered this late: guessing takes for ever."""
+"""A wrong token is answered after this delay, so that guessing takes too long."""
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _POLICY = (

@@ -16,14 +16,7 @@ from starlette.types import ASGIApp
 
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.web.access import AccessMiddleware, Rules
-from edge_daemon.web.pages import STATIC, read_payload
-
-_KINDS = {
-    "page.css": "text/css",
-    "fleet.css": "text/css",
-    "fleet.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-}
+from edge_daemon.web.pages import STATIC, read_payload, refused, static_file
 
 
 class StopForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +47,7 @@ class FleetPages:
         routes = [
             Route("/", self._front),
             Route("/fleet", self._page),
-            Route("/static/{name}", self._static),
+            Route("/static/{name}", static_file),
             Route("/api/fleet", self._api),
         ]
         if stop is not None:
@@ -72,13 +65,6 @@ class FleetPages:
     async def _page(self, _: Request) -> Response:
         return Response((STATIC / "fleet.html").read_bytes(), media_type="text/html")
 
-    async def _static(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in _KINDS:
-            return PlainTextResponse("There is no such page.\n", 404)
-        headers = {"cache-control": "no-cache"}
-        return Response((STATIC / name).read_bytes(), 200, headers, _KINDS[name])
-
     async def _api(self, _: Request) -> Response:
         state = await asyncio.get_running_loop().run_in_executor(self._pool, self._state)
         return JSONResponse({**state, "commands": self._stop is not None})
@@ -94,5 +80,5 @@ class FleetPages:
         except msgspec.MsgspecError:
             return PlainTextResponse("A stop names its campaign and a short reason.\n", 400)
         except EdgeDaemonError as error:
-            return JSONResponse({"error": {"message": error.message, "hint": error.hint}}, 409)
+            return refused(error)
         return JSONResponse({"campaign": wish.campaign, "stopped": True})

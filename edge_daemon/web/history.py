@@ -6,6 +6,8 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
+import msgspec
+
 from edge_daemon.web.state import HistoryColumns
 
 KEPT_S = 600
@@ -41,29 +43,13 @@ class History:
         """All rows, column by column."""
         with self._lock:
             rows = tuple(self._rows)
-        return HistoryColumns(
-            at=tuple(row.at for row in rows),
-            ok=tuple(row.ok for row in rows),
-            ng=tuple(row.ng for row in rows),
-            empty=tuple(row.empty for row in rows),
-            uninspected=tuple(row.uninspected for row in rows),
-            dropped=tuple(row.dropped for row in rows),
-            p50=tuple(row.p50 for row in rows),
-            p99=tuple(row.p99 for row in rows),
-        )
+        names = HistoryColumns.__struct_fields__
+        return HistoryColumns(**{name: tuple(getattr(r, name) for r in rows) for name in names})
 
 
 def newest(columns: HistoryColumns, seconds: int) -> HistoryColumns:
     """Only the last rows, for readers that have the older ones."""
     if seconds <= 0:
         return HistoryColumns()
-    return HistoryColumns(
-        at=columns.at[-seconds:],
-        ok=columns.ok[-seconds:],
-        ng=columns.ng[-seconds:],
-        empty=columns.empty[-seconds:],
-        uninspected=columns.uninspected[-seconds:],
-        dropped=columns.dropped[-seconds:],
-        p50=columns.p50[-seconds:],
-        p99=columns.p99[-seconds:],
-    )
+    kept = msgspec.structs.asdict(columns).items()
+    return HistoryColumns(**{name: column[-seconds:] for name, column in kept})

@@ -36,7 +36,7 @@ class Live:
     ) -> None:
         self._watch = watch
         self._sent_per_s = sent_per_s
-        self._viewers = 0
+        self.viewers = 0
         self._serial = 0
         self._part = b""
         self._news = asyncio.Condition()
@@ -45,12 +45,8 @@ class Live:
         self._is_closed = False
 
     @property
-    def viewers(self) -> int:
-        return self._viewers
-
-    @property
     def is_full(self) -> bool:
-        return self._is_closed or self._viewers >= MOST_VIEWERS
+        return self._is_closed or self.viewers >= MOST_VIEWERS
 
     async def close(self) -> None:
         """Let every viewer go; the thread ends after its wait."""
@@ -72,12 +68,12 @@ class Live:
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body"})
             return
-        self._viewers += 1
+        self.viewers += 1
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await self._show(send, leaving)
         finally:
-            self._viewers -= 1
+            self.viewers -= 1
             leaving.cancel()
 
     async def _show(self, send: Send, leaving: asyncio.Future[None]) -> None:
@@ -121,8 +117,8 @@ class Live:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._viewers and not self._is_closed:
-            due = loop.time() + self._viewers / self._sent_per_s
+        while self.viewers and not self._is_closed:
+            due = loop.time() + self.viewers / self._sent_per_s
             picture = await loop.run_in_executor(self._waiter, self._watch, self._serial, _WAIT_S)
             if picture is not None:
                 self._serial, self._part = picture.serial, _part(picture.jpeg)

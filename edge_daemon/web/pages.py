@@ -28,6 +28,10 @@ from edge_daemon.web.reply_box import ReplyBox
 from edge_daemon.web.state import PageState
 
 STATIC = Path(__file__).parent / "static"
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_STATIC_TYPES = {
+    each.name: _TYPES[each.suffix] for each in STATIC.iterdir() if each.suffix in _TYPES
+}
 FRESH_S = 0.5
 """However many ask, the state is put together twice a second at most."""
 MAX_REQUEST_BYTES = 64 * 1024
@@ -35,12 +39,6 @@ ANSWER_S = 5.0
 """How long the first answer to a request is waited for."""
 MOST_SNAPSHOTS = 3
 
-_KINDS = {
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "rollout.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-}
 MOST_PREVIEWED = 1000
 """Frames that one preview judges anew."""
 
@@ -64,7 +62,7 @@ class Pages:
         self.live = Live(sources.watch)
         routes = [
             Route("/", self._page),
-            Route("/static/{name}", self._static),
+            Route("/static/{name}", static_file),
             Route("/live.mjpg", self.live, methods=["GET"]),
             Route("/snapshot.jpg", self._snapshot),
             Route("/api/state", self._api_state),
@@ -98,13 +96,6 @@ class Pages:
 
     async def _page(self, _: Request) -> Response:
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html")
-
-    async def _static(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in _KINDS:
-            return _not_found()
-        headers = {"cache-control": "no-cache"}
-        return Response((STATIC / name).read_bytes(), 200, headers, _KINDS[name])
 
     # ------------------------------------------------------------------ what is
 
@@ -209,7 +200,7 @@ class Pages:
         except msgspec.MsgspecError:
             return PlainTextResponse("The values are numbers by their names.\n", 400)
         except EdgeDaemonError as error:
-            return JSONResponse({"error": {"message": error.message, "hint": error.hint}}, 409)
+            return refused(error)
         return JSONResponse(seen)
 
     async def _answer(self, request: Request) -> Response:
@@ -226,6 +217,15 @@ class _Wanted(msgspec.Struct, frozen=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_PREVIEWED)] = 200
 
 
+async def static_file(request: Request) -> Response:
+    """A style, a script or the icon of a page, by its name."""
+    name = request.path_params["name"]
+    if name not in _STATIC_TYPES:
+        return _not_found()
+    headers = {"cache-control": "no-cache"}
+    return Response((STATIC / name).read_bytes(), 200, headers, _STATIC_TYPES[name])
+
+
 async def read_payload(request: Request) -> bytes | Response:
     """The bounded JSON of a POST; else the answer that says what is wrong with it."""
     body = bytearray()
@@ -236,6 +236,11 @@ async def read_payload(request: Request) -> bytes | Response:
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         return PlainTextResponse("The request is sent as application/json.\n", 415)
     return bytes(body)
+
+
+def refused(error: EdgeDaemonError) -> Response:
+    """The error of a request that is not carried out."""
+    return JSONResponse({"error": {"message": error.message, "hint": error.hint}}, 409)
 
 
 def _health(request: Request, health: Health) -> Response:

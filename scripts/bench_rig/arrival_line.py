@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from bench_rig.records import quantile
-from bench_rig.shadow_line import busy_slot, ref
+from bench_rig.shadow_line import busy_slot, captured, ref
+from edge_daemon.cli.drill_run import quantile
 from edge_daemon.core.values import Judged, Recipe, StoredBundle
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
@@ -76,18 +75,11 @@ class ArrivalLine:
             into.append(took_ms)
 
     def run(self, frames: int, fps: float, shape: FrameShape, random: Random) -> Arrived:
-        due_at = time.perf_counter()
-        for number in range(frames):
+        for number in captured(self._ring, self._clock, shape, frames, fps):
             if number % BLOCK == 0:
                 is_on = random.random() < 0.5
                 self._rest(not is_on)
             self._is_on[number] = is_on
-            due_at += 1.0 / fps
-            time.sleep(max(0.0, due_at - time.perf_counter()))
-            lease = self._ring.begin(shape)
-            lease.pixels[0, 0] = number % 251
-            self._ring.commit(lease, self._clock.now())
-        self._ring.close()
         self._thread.join(30.0)
         self._slot.close()
         return self._measured

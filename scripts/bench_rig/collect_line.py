@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from bench_rig.records import quantile
-from bench_rig.shadow_line import BLOCK, SETTLE, busy_slot, ref
+from bench_rig.shadow_line import BLOCK, SETTLE, busy_slot, captured, ref
+from edge_daemon.cli.drill_run import quantile
 from edge_daemon.collecting.line import CollectionRules, LineCollector
 from edge_daemon.collecting.store import CollectionStore, RetentionLimits
 from edge_daemon.core.collecting.quota import shares
@@ -92,17 +92,10 @@ class CollectLine:
 
     def run(self, frames: int, fps: float, shape: FrameShape, random: Random) -> Collected:
         """So many frames, in blocks that collect or do not by the throw of a coin."""
-        due_at = time.perf_counter()
-        for number in range(frames):
+        for number in captured(self.ring, self._clock, shape, frames, fps):
             if number % BLOCK == 0:
                 is_on = random.random() < 0.5
             self._is_on[number] = is_on
-            due_at += 1.0 / fps
-            time.sleep(max(0.0, due_at - time.perf_counter()))
-            lease = self.ring.begin(shape)
-            lease.pixels[0, 0] = number % 251
-            self.ring.commit(lease, self._clock.now())
-        self.ring.close()
         self._thread.join(30.0)
         self._collector.stop(10.0)
         tally = self._collector.writer.tally

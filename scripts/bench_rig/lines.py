@@ -1,4 +1,4 @@
-"""One line under test, as the story drives it; and the field's lines, each in its own process."""
+"""What all lines under test have in common, and the field's lines, each in its own process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from bench_rig.records import Change, Run, Seen
 from edge_daemon.host.gpu import open_gpu
@@ -31,28 +30,6 @@ class Setup:
     places: int  # frames that the field's camera buffers
     folder: Path  # for what this line writes
     device: str = "cpu"
-
-
-class Line(Protocol):
-    """Started when made."""
-
-    def swap(self, kind: str, model: str, timeout_s: float) -> Change:
-        """Ask for a model and wait until it judges, or the time is over."""
-
-    def await_ready(self) -> None:
-        """Until it judges frames."""
-
-    def memory_bytes(self) -> int:
-        """Private memory of all of its processes."""
-
-    def revive(self, model: str) -> bool:
-        """See whether it judges; end and start it anew where it does not. True: it needed that."""
-
-    def finish(self) -> Run:
-        """Stop the camera, judge what waits, end."""
-
-    def close(self) -> None:
-        """End it, however far it got."""
 
 
 def private_bytes(pid: int) -> int:
@@ -96,8 +73,6 @@ class FieldLine:
         self._epoch = time.monotonic()
         self._record = self.setup.folder / f"{self.pattern}.{time.monotonic_ns()}.txt"
         self._said = (self.setup.folder / "field.log").open("a")
-        self._started: list[float] = []
-        self._killed_at = 0.0
         self._start(self.model)
 
     def _start(self, model: str) -> None:
@@ -120,11 +95,13 @@ class FieldLine:
         )  # fmt: skip
 
     def await_ready(self) -> None:
+        """Until it judges frames."""
         assert self._process.stdout is not None
         self._process.stdout.readline()
         self._await(self.model, time.monotonic() + START_S)  # its first inference takes seconds
 
     def swap(self, kind: str, model: str, timeout_s: float) -> Change:
+        """Ask for a model and wait until it judges, or the time is over."""
         asked_at = time.monotonic()
         if self.pattern == "restart":
             self._process.terminate()
@@ -168,6 +145,7 @@ class FieldLine:
         return private_bytes(self._process.pid)
 
     def revive(self, model: str) -> bool:
+        """End it and start it anew where it judges nothing; returns whether that was needed."""
         if self._last():
             return False
         self._process.kill()
@@ -177,6 +155,7 @@ class FieldLine:
         return True
 
     def finish(self) -> Run:
+        """Stop the camera, judge what waits, end."""
         ended_at = time.monotonic() - 0.1
         self._tell("stop")
         try:

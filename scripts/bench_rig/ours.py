@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from typing import Any, Protocol
 from bench_rig.lines import ROOT, Setup, private_bytes, weights_of
 from bench_rig.records import Change, Run, Seen
 from edge_daemon.config import dump, load
-from edge_daemon.demo.stage import BUNDLES
+from edge_daemon.demo.stage import BUNDLES, answers, free_port
 from edge_daemon.messaging.client import Client, UnfinishedError
 from edge_daemon.models.trust import generate_keypair, sign
 
@@ -295,9 +294,7 @@ class DaemonLine:
 def _start_broker(stack: ExitStack) -> int:
     """mosquitto where it is installed, else the embedded one; a free port of this machine."""
     program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     if program is None:
         from tests.sim.iotcore import EmbeddedBroker
 
@@ -316,14 +313,8 @@ def _start_broker(stack: ExitStack) -> int:
         stack.callback(process.wait)
         stack.callback(process.terminate)
     deadline_at = time.monotonic() + 10.0
-    while not _answers(port):
+    while not answers(port):
         if time.monotonic() > deadline_at:
             raise RuntimeError("The broker did not start.")
         time.sleep(0.05)
     return port
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0

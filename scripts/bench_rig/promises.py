@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
-from typing import Optional
 
 from rich.table import Table
 
-from bench_rig.records import quantile
-from bench_rig.story import Told
+from bench_rig.story import FAULTS, Told
+from edge_daemon.cli.drill_run import quantile
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Row:
     limit: str
     measured: str
     n: int
-    holds: Optional[bool]  # noqa: UP045 - read at run time on 3.10
+    holds: bool | None
 
     def plain(self) -> dict[str, object]:
         return vars(self)
@@ -47,7 +46,7 @@ def rows(lines: Iterable[Told], cores: int) -> list[Row]:
 
 def _losses(told: list[Told]) -> list[Row]:
     swaps = [each for line in told for each in line.swapped]
-    asked = [each for line in told for each in line.changes if each.kind not in line.fault_names]
+    asked = [each for line in told for each in line.changes if each.kind not in FAULTS]
     refused = [each for each in asked if each.outcome != "active"]
     lost = sum(each.lost for each in swaps)
     frames = sum(len(line.run.seen) for line in told)

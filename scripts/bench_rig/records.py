@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from edge_daemon.cli.drill_run import quantile
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -143,12 +145,6 @@ def measure(run: Run, change: Change) -> Swapped | None:
         tuple(run.latencies_ms(change.asked_at, first.captured_at)),
         tuple(run.latencies_ms(first.captured_at, until)),
     )
-
-
-def quantile(values: Sequence[float], share: float) -> float | None:
-    """The value below which this share of them lies; None of none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
 def spread(values: Sequence[float]) -> dict[str, float | int | None]:

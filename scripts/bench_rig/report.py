@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench_rig.lines import FAULTS_S
-from bench_rig.records import Swapped, quantile
+from bench_rig.records import Swapped
 from bench_rig.story import Told
+from edge_daemon.cli.drill_run import quantile
 
 NAMES = {
     "restart": "restart the process",

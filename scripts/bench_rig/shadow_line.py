@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from bench_rig.records import quantile
+from edge_daemon.cli.drill_run import quantile
 from edge_daemon.core.rollout.values import Mode, Pair, Split
 from edge_daemon.core.values import BundleRef, Detection, Judged, Recipe, StoredBundle
 from edge_daemon.frames.arms import Arms
@@ -148,19 +149,12 @@ class ShadowLine:
 
     def run(self, frames: int, fps: float, shape: FrameShape, random: Random) -> Measured:
         split = Split("bench", "B", StoredBundle(ref("2"), "1" * 64), Recipe(0.5), Mode.SHADOW)
-        due_at = time.perf_counter()
-        for number in range(frames):
+        for number in captured(self.ring, self._clock, shape, frames, fps):
             if number % BLOCK == 0:
                 is_on = random.random() < 0.5
                 self.active_slot.split(split if is_on else None)
             if number % BLOCK >= SETTLE:
                 self._is_on[number] = is_on
-            due_at += 1.0 / fps
-            time.sleep(max(0.0, due_at - time.perf_counter()))
-            lease = self.ring.begin(shape)
-            lease.pixels[0, 0] = number % 251
-            self.ring.commit(lease, self._clock.now())
-        self.ring.close()
         self._thread.join(30.0)
         self._publisher.stop(5.0)
         self.shadow.stop()
@@ -168,6 +162,21 @@ class ShadowLine:
         for slot in self.slots.values():
             slot.close()
         return self.measured
+
+
+def captured(
+    ring: Ring, clock: SystemClock, shape: FrameShape, frames: int, fps: float
+) -> Iterator[int]:
+    """Each frame's number just before it is captured, at its pace; closes the ring at the end."""
+    due_at = time.perf_counter()
+    for number in range(frames):
+        yield number
+        due_at += 1.0 / fps
+        time.sleep(max(0.0, due_at - time.perf_counter()))
+        lease = ring.begin(shape)
+        lease.pixels[0, 0] = number % 251
+        ring.commit(lease, clock.now())
+    ring.close()
 
 
 def ref(version: str) -> BundleRef:

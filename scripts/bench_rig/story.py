@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Union
 
 from bench_rig.lines import FAULTS_S, FieldLine, Setup, device_bytes
 from bench_rig.ours import DaemonLine
@@ -16,7 +15,7 @@ SWAP_TIMEOUT_S = 30.0
 KINDS = ("same", "large", "back", "rollback")
 FAULTS = tuple(FAULTS_S)
 
-AnyLine = Union[FieldLine, DaemonLine]
+AnyLine = FieldLine | DaemonLine
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,6 @@ class Told:
     device_grown_bytes: int | None
     quiet: list[tuple[float, float]] = field(default_factory=list)
     accepted_ms: list[float] = field(default_factory=list)
-
-    @property
-    def fault_names(self) -> tuple[str, ...]:
-        return FAULTS
 
     def of(self, kind: str) -> list[Swapped]:
         return [each for each in self.swapped if each.kind == kind]

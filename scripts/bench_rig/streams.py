@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from bench_rig.lines import Setup
 from bench_rig.ours import DaemonLine, Store
-from bench_rig.records import Run, quantile
+from bench_rig.records import Run
+from edge_daemon.cli.drill_run import quantile
 
 WATCH_S = 12.0
 BUFFER = 16

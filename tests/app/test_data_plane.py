@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +119,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Camera]:
 def scene(opened: list[Camera]) -> str:
     """What the drawn camera shows, once it is open."""
     camera = opened[-1] if opened else None
-    return camera.shown(sys.maxsize) if isinstance(camera, ConveyorCamera) else ""
+    return camera.scene if isinstance(camera, ConveyorCamera) else ""
 
 
 def test_a_simulated_camera_follows_the_orders_by_what_its_frames_are_stamped_with(

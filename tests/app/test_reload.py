@@ -12,7 +12,6 @@ import yaml
 from edge_daemon import config
 from edge_daemon.cli.journal import Records
 from edge_daemon.cli.run import reload
-from edge_daemon.cli.station import Station
 from edge_daemon.config import Settings
 from edge_daemon.models.bundle import digest_of
 from edge_daemon.models.trust import generate_keypair, sign
@@ -112,7 +111,7 @@ def test_which_settings_counted_is_on_record() -> None:
         assert device.daemon is not None
         device.daemon.stop()
         device.daemon = None
-        trail = Records(Station(config.load(device.config))).audit(100, heads=())
+        trail = Records(config.load(device.config)).audit(100, heads=())
         assert trail["faults"] == []
         first, second = [row["body"] for row in trail["rows"] if row["kind"] == "settings"]
         assert (len(first["sha256"]), first["sha256"] != second["sha256"]) == (64, True)

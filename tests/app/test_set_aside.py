@@ -10,7 +10,6 @@ import pytest
 
 from edge_daemon import config
 from edge_daemon.cli.journal import Records
-from edge_daemon.cli.station import Station
 from edge_daemon.host.health import BROKER_AWAY
 from tests.sim.device import Device, wait_until
 
@@ -59,7 +58,7 @@ def test_the_line_runs_whatever_lies_there(name: str, damage: str) -> None:
         assert (f"{name} " in problems) is bool(kept)
         device.daemon.stop()
         device.daemon = None
-        trail = Records(Station(config.load(device.config))).audit(100, heads=())
+        trail = Records(config.load(device.config)).audit(100, heads=())
         assert trail["faults"] == []
         told = [row["body"].get("why", "") for row in trail["rows"]]
         assert any(f"{name} " in why for why in told) is bool(kept)

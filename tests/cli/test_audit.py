@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from edge_daemon.cli.audit import MOST_HEADS, read_heads
 from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.cli.heads import MOST_HEADS, read_heads
 from edge_daemon.cli.main import app
 from edge_daemon.host.audit import Anchor, AuditRow
 from edge_daemon.host.journal import Entry, Journal

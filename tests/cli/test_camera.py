@@ -120,6 +120,15 @@ def test_a_preview_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     assert run("show", "--config", file)[0] == 1
 
 
+def test_a_full_disk_is_told_with_the_next_step(tmp_path: Path) -> None:
+    """A write that finds no room is no fault of the program."""
+    file = settings(tmp_path, source="conveyor:?size=64x64&fps=100")
+    (tmp_path / "now.jpg").symlink_to("/dev/full")
+    code, said = run("preview", str(tmp_path / "now.jpg"), "--config", file)
+    assert code == 1
+    assert said == "No space left on device. Make room on the disk, and run it again.\n"
+
+
 def test_the_camera_of_a_running_daemon_is_left_to_it(tmp_path: Path) -> None:
     """Only one program can read a device: the daemon has its picture."""
     with Device(B1) as device:

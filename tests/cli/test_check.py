@@ -20,7 +20,7 @@ from edge_daemon.cli.checks import machine
 from edge_daemon.cli.checks.certificates import check_certificates
 from edge_daemon.cli.checks.finding import Finding, Level
 from edge_daemon.cli.checks.service import judge_unit
-from edge_daemon.config import TlsSettings, load
+from edge_daemon.config import Settings, TlsSettings, load
 from edge_daemon.models.trust import generate_keypair
 from edge_daemon.slots.starter import Start
 from tests.sim.command import command
@@ -416,6 +416,27 @@ def test_a_state_folder_that_cannot_be_made_is_named(still: Device, tmp_path: Pa
     change(still, state_dir=str(tmp_path / "file" / "state"))
     found = judged(machine.disks(load(still.config)))
     assert found[0].name == "state_dir"
+
+
+def test_a_check_that_fails_hides_no_other(still: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong with the check itself is an error of its section."""
+
+    def broken(_: Settings) -> list[Finding]:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("edge_daemon.cli.check.check_pictures", broken)
+    wanted = [Section.PICTURES, Section.MODELS]
+    found, _ = examine(still.config, wanted)
+    (fault,) = found["pictures"]
+    assert (fault.level, "boom" in fault.message) == (Level.ERROR, True)
+    assert found["models"]
+
+
+def test_a_folder_that_cannot_be_looked_at_ends_no_check(still: Device) -> None:
+    """As where a folder above it may not be entered: the nearest one that can be is judged."""
+    change(still, state_dir=str(still.folder / ("x" * 300)))
+    names = [each.name for each in machine.disks(load(still.config))]
+    assert names[:2] == ["state_dir", "models.store"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.cli.checks.refusals import refusals
+from edge_daemon.cli.checks.refusals import faults_in
 from edge_daemon.config import load
 from edge_daemon.core.fleet.campaign import canonical
 from edge_daemon.core.fleet.heard import Paused, Stopped
@@ -159,7 +159,7 @@ def test_the_rules_are_tried_before_they_must_hold(desk: Path) -> None:
 
 def test_a_key_that_is_none_is_named_before_the_daemon_starts(desk: Path) -> None:
     (desk.parent / "release.pub").write_text("no key")
-    (found,) = refusals(desk, load(desk))
+    (found,) = faults_in(desk)[1]
     assert found.key == "fleet.trust.keys[1]"
 
 

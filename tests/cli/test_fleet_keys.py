@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from edge_daemon.cli.checks.refusals import refusals
+from edge_daemon.cli.checks.refusals import faults_in
+from edge_daemon.cli.main import app
 from edge_daemon.config import load
 from edge_daemon.core.fleet.campaign import canonical, digest
 from edge_daemon.fleet import messages
@@ -179,6 +181,31 @@ def test_a_published_bundle_is_listed_when_qa_signed(desk: Desk) -> None:
     assert len(list((desk.repository / "targets").rglob("*.model.yaml"))) == 1
 
 
+def test_a_program_that_publishes_signs_the_listing_too(desk: Desk) -> None:
+    """With --json the same is done, and stdout is one document; what was signed is told beside."""
+    bundle = make_bundle(desk.folder / "store", "bottle@1.4.0")
+    config = desk.folder / "publisher.yaml"
+    config.write_text(
+        "device: publisher\ncamera: {source: 'conveyor:'}\nmqtt: {host: localhost}\n"
+        "models: {store: store, trust: {required: false}}\n"
+    )
+    words = ["fleet", "publish", str(bundle), "--to", str(desk.folder / "shelf"), "--json"]
+    words += [*desk.key("qa"), *desk.online, "--config", str(config)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["model"] == "bottle@1.4.0"
+    assert "Published: bundles" in done.stderr
+    assert (desk.repository / "metadata" / "2.bundles.json").exists()
+    now = float(int(time.time()))
+    file = desk.folder / "campaign.yaml"
+    file.write_bytes(canonical(campaign(not_before=now, expires=now + 86_400.0)))
+    words = ["fleet", "sign", str(file), *desk.key("ops"), "--repository", str(desk.repository)]
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["keys"] == 1
+    assert "campaigns still needs 1 signature" in done.stderr
+
+
 # --------------------------------------------------------------------------- with a broker
 
 
@@ -245,7 +272,7 @@ def test_one_topic_carries_the_word_for_both_kinds_of_stations(desk: Desk, stati
 def test_a_pinned_root_that_is_none_is_named_before_the_daemon_starts(
     desk: Desk, station: Path
 ) -> None:
-    assert not [each for each in refusals(station, load(station)) if "fleet" in each.key]
+    assert not [each for each in faults_in(station)[1] if "fleet" in each.key]
     (desk.folder / "fleet-root.json").write_text("no root")
-    (found,) = refusals(station, load(station))
+    (found,) = faults_in(station)[1]
     assert found.key == "fleet.trust.root"

@@ -115,6 +115,18 @@ def test_a_wrong_option_is_told_with_its_reason(
     assert list(here.iterdir()) == []
 
 
+def test_the_next_command_signs_where_signed_models_are_wanted(
+    here: Path, broker: EmbeddedBroker
+) -> None:
+    """Whoever keeps the private key elsewhere names it; no file that is not there is named."""
+    private, _ = generate_keypair(here, "cam1")
+    private.rename(here / "elsewhere.key")
+    for words in ((), ("--key", "cam1.pub", "--overwrite")):
+        said = json.loads(init(*flags(broker), *words, "--yes", "--json").stdout)
+        assert said["key"] is None
+        assert " --key KEY --add" in said["next"][0]
+
+
 def test_a_private_key_is_no_public_one(here: Path, broker: EmbeddedBroker) -> None:
     """What `config validate` would refuse of the file is refused at the question."""
     private, public = generate_keypair(here, "ops")

@@ -64,6 +64,15 @@ def test_from_a_pull_to_the_parts(station: Path) -> None:
     assert "bottle@1.1.0" not in of_the_set
 
 
+def test_a_name_in_brackets_is_shown_as_it_is(station: Path) -> None:
+    """A data set may be called anything, also what a terminal's library takes for a style."""
+    named = {"lineage": {"dataset": "line3 [red]"}}
+    make_bundle(station.parent / "usb", "bottle@1.2.0", edit=lambda it: it.update(named))
+    Journal.open(station.parent / "state/d").close()
+    run(station, "sources", "pull")
+    assert "line3 [red]" in run(station, "models", "lineage", "bottle@1.2.0")
+
+
 def test_a_candidate_that_was_stopped_says_when_and_why(station: Path) -> None:
     """No verdict of it counted; that it was tried is a line of its own."""
     Journal.open(station.parent / "state/d").close()

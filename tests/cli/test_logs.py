@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from edge_daemon.cli.logs import pretty
 from edge_daemon.cli.main import app
 
 LINES = [
@@ -100,3 +101,11 @@ def test_without_a_journal_the_way_out_is_told(
     result = CliRunner().invoke(app, ["logs", "--config", str(config)])
     assert result.exit_code == 1
     assert "--file" in result.output
+
+
+@pytest.mark.parametrize(
+    "line", ['{"event": null}', '{"event": ["a"], "timestamp": 3}', '{"a":' * 9999], ids=len
+)
+def test_lines_that_no_daemon_writes_end_nothing(line: str) -> None:
+    """Other programs write to the journal too."""
+    assert pretty(line) is not None

@@ -23,6 +23,13 @@ def test_names_and_versions_are_taken_as_they_are(given: str) -> None:
     assert model_choice(given) == given
 
 
+def test_a_name_that_no_file_can_have_is_no_model() -> None:
+    """It is told like any other word that is none."""
+    for check in (model_ref, ref_or_folder):
+        with pytest.raises(WrongUsage, match="is no model"):
+            check("x" * 300)
+
+
 def test_nothing_given_is_nothing_chosen() -> None:
     """An argument that may be left out."""
     assert model_choice(None) is None

@@ -137,17 +137,26 @@ def forged(path: Path) -> None:
     path.write_text(page(report))
 
 
+def incomplete(path: Path) -> None:
+    """A page with a digest of its own, and hardly any data."""
+    data = path.read_text().split('id="report">')[1].split("</script>")[0]
+    report = {key: json.loads(data)[key] for key in ("report", "audit")}
+    report["sha256"] = digest(report)
+    path.write_text(f'<script type="application/json" id="report">{json.dumps(report)}</script>')
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (incomplete, "what it shows is not its data"),
         (changed_data, "its figures are not those of its digest"),
         (changed_words, "what it shows is not its data"),
         (forged, "no report of this digest is on this station's audit trail"),
         (lambda path: path.write_text("{}"), "is no report of a rollout"),
-        (lambda path: path.write_bytes(b"\xff\xfe"), "cannot be read"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "is UTF-16 text, not UTF-8"),
         (Path.unlink, "cannot be read"),
     ],
-    ids=["data", "words", "forged", "no report", "no text", "no file"],
+    ids=["hardly any data", "data", "words", "forged", "no report", "no text", "no file"],
 )
 def test_a_report_that_was_changed_is_found_out(station: Stopped, change: Any, words: str) -> None:
     path = station.page()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +15,7 @@ from rich.console import Console
 
 from edge_daemon.cli.station import RetainedStatus
 from edge_daemon.cli.status_view import summary
-from edge_daemon.cli.status_watch import Minute, News
+from edge_daemon.cli.status_watch import SWAPS_SHOWN, Minute, News
 from edge_daemon.core.values import UNASSIGNED, Judged, Verdict
 from edge_daemon.messaging import result_payloads
 from edge_daemon.messaging.result_payloads import ResultMessage
@@ -152,6 +154,28 @@ def test_events_are_watched_and_unknown_ones_passed_over() -> None:
         news.hear("edge/cam1/model/event", json.dumps(event).encode())
     (row,) = [str(content) for _, content in news.rows()]
     assert f"swapped  {B1}  frame 40" in row
+
+
+def test_events_come_while_the_watch_is_drawn() -> None:
+    """The client's thread adds them, and the drawing never meets a list that changes under it."""
+    news = News("edge/cam1")
+    event = {"type": "swapped", "time": SINCE, "boot": "b", "model": B1, "frame": 40}
+    body = json.dumps(event).encode()
+
+    def hear() -> None:
+        for _ in range(3000):
+            news.hear("edge/cam1/model/event", body)
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=hear)
+    thread.start()
+    try:
+        while thread.is_alive():
+            assert len(news.rows()) <= SWAPS_SHOWN
+    finally:
+        sys.setswitchinterval(usual)
+        thread.join()
 
 
 def test_a_minute_tells_rate_and_latency() -> None:

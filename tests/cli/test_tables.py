@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from io import StringIO
 
@@ -156,7 +157,15 @@ def test_the_report_of_a_drill_keeps_to_the_terminal(
 ) -> None:
     """Headings beside what was counted."""
     report = Report(
-        (B1, LONG), 20, {"succeeded": 20}, TALLY, (), (1.0,), (2.0,), (3,), {"killed": 2}, 9.0
+        pair=(B1, LONG),
+        tally=TALLY,
+        asked=20,
+        outcomes=Counter(succeeded=20),
+        accepted_ms=[1.0],
+        active_ms=[2.0],
+        rollback_frames=[3],
+        planted=Counter(killed=2),
+        seconds=9.0,
     )
     monkeypatch.setenv("COLUMNS", "1000")
     show_report(report)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from edge_daemon.cli.words import NOTHING, duration, milliseconds, moment, size, sparkline
@@ -51,6 +53,17 @@ def test_durations_have_at_most_two_units(seconds: float, said: str) -> None:
 def test_sizes_are_told_as_disks_are_sold(count: float, said: str) -> None:
     """By thousands."""
     assert size(count) == said
+
+
+def test_a_time_without_a_local_form_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """West of Greenwich the first hours of the year 1 are before it; a message may say anything."""
+    monkeypatch.setenv("TZ", "EST5")
+    time.tzset()
+    try:
+        assert moment("0001-01-01T00:00:00Z", NOON) == NOTHING
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_moment_says_how_long_it_is_ago() -> None:

@@ -16,9 +16,14 @@ from edge_daemon.frames.sources import open_camera
 from edge_daemon.host.memory import FrameShape
 
 
-def unpaced(width: int = 64, height: int = 64) -> ConveyorCamera:
+def unpaced(*made: str | None) -> ConveyorCamera:
+    """Its line makes these products, frame by frame, and then no named one."""
+    orders = iter(made)
     return ConveyorCamera(
-        Conveyor(seed=3, width=width, height=height), now=lambda: 0.0, wait=lambda _: False
+        Conveyor(seed=3, width=64, height=64),
+        making=lambda: next(orders, None),
+        now=lambda: 0.0,
+        wait=lambda _: False,
     )
 
 
@@ -33,46 +38,28 @@ def test_frames_are_the_drawn_ones_in_order() -> None:
         assert (pixels == drawn).all()
 
 
-def test_another_product_is_shown_from_the_next_frame_on() -> None:
-    """`show` takes effect at a frame boundary that the caller learns."""
-    camera = unpaced()
-    camera.open()
-    pixels, drawn = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
-    camera.read_into(pixels)
-    assert camera.show("can") == 1
-    camera.read_into(pixels)
-    Conveyor(seed=3, width=64, height=64).draw(1, "can", drawn)
-    assert (pixels == drawn).all()
-    assert [camera.shown(index) for index in range(3)] == ["bottle", "can", "can"]
-    with pytest.raises(ValueError, match="not one of"):
-        camera.show("crate")
-
-
 def test_it_shows_what_the_line_makes() -> None:
     """Each frame asks anew; a product that is not drawn leaves the belt as it is."""
-    made: list[str | None] = [None, "can", "can", "crate", None, "bottle"]
-    orders = iter(made)
-    camera = ConveyorCamera(
-        Conveyor(seed=3, width=64, height=64),
-        making=lambda: next(orders),
-        now=lambda: 0.0,
-        wait=lambda _: False,
-    )
+    made = (None, "can", "can", "crate", None, "bottle")
+    camera = unpaced(*made)
     camera.open()
-    pixels = np.zeros((64, 64, 3), np.uint8)
-    for _ in made:
+    pixels, drawn = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    line = Conveyor(seed=3, width=64, height=64)
+    for index, scene in enumerate(("bottle", "can", "can", "can", "can", "bottle")):
         camera.read_into(pixels)
-    seen = [camera.shown(index) for index in range(len(made))]
-    assert seen == ["bottle", "can", "can", "can", "can", "bottle"]
+        line.draw(index, scene, drawn)
+        assert camera.scene == scene
+        assert (pixels == drawn).all()
+    with pytest.raises(ValueError, match="not one of"):
+        ConveyorCamera(line, scene="crate")
 
 
 def test_it_goes_on_where_it_was_when_it_is_opened_again() -> None:
     """A reconnect repeats no frame and forgets no product."""
-    camera = unpaced()
+    camera = unpaced("can")
     camera.open()
     pixels = np.zeros((64, 64, 3), np.uint8)
     camera.read_into(pixels)
-    camera.show("can")
     camera.close()
     with pytest.raises(CameraError, match="closed"):
         camera.read_into(pixels)
@@ -151,6 +138,7 @@ def test_the_lens_is_covered_while_its_file_is_there(tmp_path: Path) -> None:
         "conveyor:?scene=crate",
         "conveyor:?size=big",
         "conveyor:?size=1x1",
+        "conveyor:?size=90000x90000",
         "conveyor:?fps=0",
         "conveyor:?fps=nan",
         "conveyor:?colour=red",

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from edge_daemon.cli.journal import Records
-from edge_daemon.cli.station import Station
 from edge_daemon.core.rollout.blocks import FEWEST_LOOKS, read_block
 from edge_daemon.core.rollout.compare import arm_of
 from tests.sim.mosquitto import new_mosquitto
@@ -281,17 +280,17 @@ def test_both_are_compared_in_turns_and_each_part_is_the_incumbents(line: Rollou
     line.order("BTL", "WO-4")
     line.until_judged_by(OLD)
     line.until_stage("shadow")
-    kept = Records(Station(line.settings)).rollouts(rollout)["progress"]
+    kept = Records(line.settings).rollouts(rollout)["progress"]
     measured = [read_block(each) for each in kept["blocks"]["0"]]
     assert [block.arm for block in measured] == [arm_of(rollout, n) for n in range(4)]
     assert all(block.looks >= FEWEST_LOOKS for block in measured)
     assert all(block.values["latency_p50_ms"] > 0.0 for block in measured)
     assert line.audit(rollout, {0.0}) == 0, "no verdict was the candidate's"
-    report = Records(Station(line.settings)).rollout_report({"report": True, "rollout": rollout})
+    report = Records(line.settings).rollout_report({"report": True, "rollout": rollout})
     [stage] = report["compare"]
     assert (stage["pairs"], stage["order"]) == (2, [block.arm.value for block in measured])
     asked_for = {"verify": report["sha256"]}
-    assert Records(Station(line.settings)).rollout_report(asked_for)["row"] > report["audit"]["seq"]
+    assert Records(line.settings).rollout_report(asked_for)["row"] > report["audit"]["seq"]
     assert line.ask("abort", rollout=rollout)["status"] == "succeeded"
     assert line.outcome(asked)["status"] == "superseded"
     assert line.ear.books.missing == line.ear.books.doubled == 0

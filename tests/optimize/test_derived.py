@@ -47,14 +47,20 @@ def test_it_is_a_bundle_with_its_parents_recipe_and_golden_images(made: Path) ->
 
 
 def test_it_is_made_anew_when_the_box_has_changed(made: Path) -> None:
-    """Device, driver and libraries are its key; another box or another parent is another engine."""
+    """Device, driver and libraries are its key: on another box it is another engine."""
     parent, child = read_manifest(PARENT), read_manifest(made)
     assert built_for(child) == ("openvino", BOX.plain())
-    assert current([child], parent, "openvino", BOX) is child
-    assert current([child], parent, "openvino", NEWER) is None
-    assert current([child], parent, "onnx", BOX) is None
-    assert current([child], child, "openvino", BOX) is None
+    assert current([child], "openvino", BOX) is child
+    assert current([child], "openvino", NEWER) is None
+    assert current([child], "onnx", BOX) is None
+    assert current([], "openvino", BOX) is None
     assert built_for(parent) is None
+
+
+def test_an_engine_of_an_engine_is_not_made() -> None:
+    """Its number would be that of no release."""
+    with pytest.raises(BundleError, match="has a local part already"):
+        next_version("1.1.0+openvino", "onnx", ())
 
 
 def test_its_number_lies_between_its_parent_and_the_next_release() -> None:

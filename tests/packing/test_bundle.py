@@ -87,8 +87,9 @@ def test_a_refusal_leaves_nothing_behind(weights: Path, tmp_path: Path) -> None:
         pack(Wanted(REF, weights, ("lid",)), FACTS, (), tmp_path / "out")
     with pytest.raises(BundleError, match="'depth', which is not supported"):
         pack(Wanted(REF, weights, ()), Loaded(("a",), "depth", 1.0), (), tmp_path / "out")
+    odd = Loaded(FACTS.classes, FACTS.task, 1.0, imgsz=321)
     with pytest.raises(BundleError, match="multiple of 32"):
-        pack(Wanted(REF, weights, (), imgsz=321), FACTS, (), tmp_path / "out")
+        pack(Wanted(REF, weights, ()), odd, (), tmp_path / "out")
     with pytest.raises(SenderError, match="is there already"):
         pack(Wanted(REF, weights, ()), FACTS, (), tmp_path)
     assert sorted(tmp_path.rglob("*")) == before

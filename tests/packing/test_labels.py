@@ -145,6 +145,50 @@ def test_a_wrong_label_is_named_with_its_line(line: str, words: str, tmp_path: P
         read(tmp_path)
 
 
+COCO = {
+    "images": [{"id": 1, "file_name": "a.png"}],
+    "categories": [{"id": 3, "name": "scratch"}],
+    "annotations": [{"image_id": 1, "category_id": 3, "bbox": [1, 1, 900, 5]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"c.json": json.dumps(COCO)}, "a box of a.png lies outside the picture"),
+        ({"c.json": "[" * 100_000}, "holds no COCO annotations"),
+        ({"c.json": "{}", "annotations/d.json": "{}"}, "several annotation files: .*c.json"),
+    ],
+    ids=["outside", "nested", "two files"],
+)
+def test_annotations_that_prove_nothing_are_refused(
+    files: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    """Each in a sentence, however they are damaged."""
+    picture(tmp_path / "a.png")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SenderError, match=words):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("val:", "names no pictures"),
+        ("val: nowhere", "nowhere is not there; .*data.yaml names it under val"),
+        ("val: list.txt", r"list\.txt:1: has the byte 0xFC, which is not UTF-8"),
+    ],
+)
+def test_a_data_set_without_its_pictures_is_refused(lines: str, words: str, tmp_path: Path) -> None:
+    """With the file and the key that names what is lacking."""
+    (tmp_path / "list.txt").write_bytes(b"r\xfcck.png\n")
+    (tmp_path / "data.yaml").write_text(f"names: [scratch]\n{lines}\n")
+    with pytest.raises(SenderError, match=words):
+        read_labelled(tmp_path / "data.yaml", ("scratch",))
+
+
 def test_what_says_nothing_is_refused_with_the_next_step(tmp_path: Path) -> None:
     """No pictures, no labels, a class that the model lacks, two contradicting folders."""
     with pytest.raises(SenderError, match="holds no pictures"):
@@ -155,6 +199,9 @@ def test_what_says_nothing_is_refused_with_the_next_step(tmp_path: Path) -> None
     label(tmp_path / "a.txt", "0 0.5 0.5 0.1 0.1")
     (tmp_path / "classes.txt").write_text("lid\n")
     with pytest.raises(SenderError, match="names 'lid', which the model does not have"):
+        read(tmp_path)
+    (tmp_path / "classes.txt").write_bytes(b"r\xfcck\n")
+    with pytest.raises(SenderError, match=r"classes\.txt:1: has the byte 0xFC, which is not UTF-8"):
         read(tmp_path)
     both = tmp_path / "both"
     picture(both / "ok/ng/a.png")

@@ -28,7 +28,6 @@ from typing import Any
 import yaml
 
 from edge_daemon.cli.journal import Records
-from edge_daemon.cli.station import Station
 from edge_daemon.config import Settings
 from edge_daemon.control.durable import decode_durable
 from edge_daemon.core.values import BundleRef, Detection
@@ -332,7 +331,7 @@ class Rig:
             )
 
     def _records(self) -> Records:
-        return Records(Station(self._settings))
+        return Records(self._settings)
 
     def _log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")

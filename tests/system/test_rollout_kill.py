@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from edge_daemon.cli.journal import Records
-from edge_daemon.cli.station import Station
 from edge_daemon.control.durable import decode_durable
 from edge_daemon.control.rollout_recorder import TICK_S
 from edge_daemon.core.rollout.blocks import FEWEST_LOOKS, read_block
@@ -79,7 +78,7 @@ class MortalLine(RolloutLine):
 
     def blocks(self, rollout: str) -> list[list[Any]]:
         """The whole blocks of time, as the living one has them on record."""
-        told = Records(Station(self.settings)).rollouts(rollout)["progress"]
+        told = Records(self.settings).rollouts(rollout)["progress"]
         found: list[list[Any]] = told["blocks"].get("0", [])
         return found
 

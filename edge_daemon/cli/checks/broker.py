@@ -148,7 +148,7 @@ def measure_round_trip_ms(client: Client, topic: str) -> float | None:
 def _neighbours(client: Client, settings: Settings) -> Iterator[Finding]:
     """Two devices below one root would answer each other's requests."""
     payload = client.retained([client.topics.info]).get(client.topics.info)
-    with suppress(ValueError, AttributeError):
+    with suppress(ValueError, AttributeError, RecursionError):
         other = json.loads(payload or b"{}").get("device")
         if other not in (None, settings.device):
             yield error(

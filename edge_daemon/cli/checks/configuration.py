@@ -20,28 +20,19 @@ def check_file(path: Path) -> tuple[Settings | None, list[Finding]]:
     """The settings and the findings about the file; None with at least one error."""
     settings, faults = config.examine(path)
     if settings is None:
-        return None, [
-            error(
-                f"{path}:{fault.line}",
-                f"{fault.key}: {fault.message}." if fault.key else f"The file {fault.message}.",
-                fault.hint or "Correct it; `edge-daemon config schema` explains every key.",
-            )
-            for fault in faults
-        ]
+        remedy = "Correct it; `edge-daemon config schema` explains every key."
+        return None, [_fault(each, remedy) for each in faults]
     return settings, [ok("settings", f"{path} is valid."), *_remarks(settings)]
 
 
 def _remarks(settings: Settings) -> Iterator[Finding]:
-    mqtt, http = settings.mqtt, settings.http
-    yield from _secret("mqtt.password_file", mqtt.password_file, mqtt.read_password)
-    yield from _secret("http.token_file", http.token_file, http.read_token)
+    mqtt = settings.mqtt
+    for key, path, read in _named_files(settings):
+        if path is not None:
+            yield from _readable(key, path) if read is None else _secret(key, path, read)
     if mqtt.tls is not None:
-        for key in ("ca", "certificate", "key"):
-            yield from _readable(f"mqtt.tls.{key}", getattr(mqtt.tls, key))
         yield from check_certificates(mqtt.tls)
-    yield from _copies(settings)
     yield from _desired(settings)
-    yield from _webhooks(settings)
     if not settings.models.trust.required:
         yield warning(
             "models.trust.required",
@@ -62,26 +53,27 @@ def _remarks(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _copies(settings: Settings) -> Iterator[Finding]:
-    pictures = settings.results.pictures
-    if pictures is None:
-        return
-    if (sftp := pictures.copy_to_sftp) is not None:
+def _named_files(
+    settings: Settings,
+) -> Iterator[tuple[str, Path | None, Callable[[], str | None] | None]]:
+    """Each key that names a file, the file, and what reads the secret that it holds."""
+    mqtt, http, pictures = settings.mqtt, settings.http, settings.results.pictures
+    yield "mqtt.password_file", mqtt.password_file, mqtt.read_password
+    yield "http.token_file", http.token_file, http.read_token
+    for key in ("ca", "certificate", "key") if mqtt.tls is not None else ():
+        yield f"mqtt.tls.{key}", getattr(mqtt.tls, key), None
+    if pictures is not None and (sftp := pictures.copy_to_sftp) is not None:
         key = "results.pictures.copy_to_sftp"
-        yield from _secret(f"{key}.password_file", sftp.password_file, sftp.read_password)
-        yield from _readable(f"{key}.key_file", sftp.key_file)
-        yield from _readable(f"{key}.known_hosts_file", sftp.known_hosts_file)
-    if (s3 := pictures.copy_to_s3) is not None:
+        yield f"{key}.password_file", sftp.password_file, sftp.read_password
+        yield f"{key}.key_file", sftp.key_file, None
+        yield f"{key}.known_hosts_file", sftp.known_hosts_file, None
+    if pictures is not None and (s3 := pictures.copy_to_s3) is not None:
         key = "results.pictures.copy_to_s3"
-        yield from _secret(f"{key}.secret_key_file", s3.secret_key_file, s3.read_secret_key)
-        yield from _readable(f"{key}.ca", s3.ca)
-
-
-def _webhooks(settings: Settings) -> Iterator[Finding]:
+        yield f"{key}.secret_key_file", s3.secret_key_file, s3.read_secret_key
+        yield f"{key}.ca", s3.ca, None
     for number, hook in enumerate(settings.rollouts.notify):
-        key = f"rollouts.notify.{number}"
-        yield from _secret(f"{key}.token_file", hook.token_file, hook.read_token)
-        yield from _readable(f"{key}.ca", hook.ca)
+        yield f"rollouts.notify.{number}.token_file", hook.token_file, hook.read_token
+        yield f"rollouts.notify.{number}.ca", hook.ca, None
 
 
 def _desired(settings: Settings) -> Iterator[Finding]:
@@ -93,20 +85,20 @@ def _desired(settings: Settings) -> Iterator[Finding]:
         return
     wished, faults = config.read_desired(settings.desired.file, settings.links)
     for fault in faults:
-        yield error(
-            f"{fault.file}:{fault.line}",
-            f"{fault.key}: {fault.message}." if fault.key else f"The file {fault.message}.",
-            fault.hint or "Correct it; until then nothing of it is followed.",
-        )
+        yield _fault(fault, "Correct it; until then nothing of it is followed.")
     if wished is not None:
         models = ", ".join(str(ref) for ref in wished.models) or "no model"
         held = {None: "", True: ", held", False: ", not held"}[wished.hold]
         yield ok("desired.file", f"{settings.desired.file} wishes for {models}{held}.")
 
 
-def _secret(key: str, path: Path | None, read: Callable[[], str | None]) -> Iterator[Finding]:
-    if path is None:
-        return
+def _fault(found: config.Finding, remedy: str) -> Finding:
+    """A fault in a file; `remedy` where it brings none of its own."""
+    told = f"{found.key}: {found.message}." if found.key else f"The file {found.message}."
+    return error(f"{found.file}:{found.line}", told, found.hint or remedy)
+
+
+def _secret(key: str, path: Path, read: Callable[[], str | None]) -> Iterator[Finding]:
     try:
         read()
     except ConfigurationError as fault:
@@ -116,9 +108,7 @@ def _secret(key: str, path: Path | None, read: Callable[[], str | None]) -> Iter
         yield warning(key, f"Every user of this machine may read {path}.", f"chmod 640 {path}")
 
 
-def _readable(key: str, path: Path | None) -> Iterator[Finding]:
-    if path is None:
-        return
+def _readable(key: str, path: Path) -> Iterator[Finding]:
     try:
         read_bytes(path, MAX_PEM_BYTES)
     except DocumentError as fault:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,23 +48,15 @@ try:
         said.update(gpu=properties.name, capability=f"{properties.major}.{properties.minor}")
 except Exception as error:
     said["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-try:
-    import ultralytics
-    said["ultralytics"] = ultralytics.__version__
-except Exception as error:
-    said["ultralytics_error"] = " ".join(str(error).split())[:300]
-try:
-    import cv2
-    said["cv2"] = cv2.__version__
-    known = cv2.videoio_registry
-    said["backends"] = [known.getBackendName(b) for b in known.getBackends()]
-except Exception as error:
-    said["cv2_error"] = " ".join(str(error).split())[:300]
-try:
-    import av
-    said["av"] = av.__version__
-except Exception as error:
-    said["av_error"] = " ".join(str(error).split())[:300]
+for name in ("ultralytics", "cv2", "av"):
+    try:
+        module = __import__(name)
+        if name == "cv2":
+            known = module.videoio_registry
+            said["backends"] = [known.getBackendName(b) for b in known.getBackends()]
+        said[name] = module.__version__
+    except Exception as error:
+        said[name + "_error"] = " ".join(str(error).split())[:300]
 print("\\n" + json.dumps(said))
 """
 
@@ -72,7 +64,8 @@ print("\\n" + json.dumps(said))
 def check_machine(settings: Settings) -> list[Finding]:
     """Everything below; the libraries are imported in another process, so that nothing hangs."""
     device = settings.slots.device
-    found = [_python(), _processors()]
+    found = [ok("python", f"Python {platform.python_version()} on {platform.machine()}.")]
+    found.append(_processors())
     found += judge_libraries(ask_libraries(device), settings)
     found += _gpu(settings)
     found.append(judge_memory(available_memory_bytes(), settings.gate.memory_headroom_mb))
@@ -80,10 +73,6 @@ def check_machine(settings: Settings) -> list[Finding]:
     found += judge_clock(time.time(), _synchronised())
     found += _workers(settings)
     return found
-
-
-def _python() -> Finding:
-    return ok("python", f"Python {platform.python_version()} on {platform.machine()}.")
 
 
 def _processors() -> Finding:
@@ -178,20 +167,12 @@ def _backends(said: Mapping[str, Any], source: str) -> Iterator[Finding]:
         )
     else:
         yield ok("opencv", f"OpenCV {said['cv2']} with {', '.join(backends)}.")
-    if module not in ("", "cv2"):
-        yield _library(module, said)
-
-
-def _library(module: str, said: Mapping[str, Any]) -> Finding:
-    """The library that reads the camera, by its module's name."""
-    if module in said:
-        return ok(module, f"{module} {said[module]} reads the camera.")
-    why = said.get(f"{module}_error", "no word")
-    return error(
-        module,
-        f"{module}, which the camera needs, cannot be imported: {why}.",
-        f"pip install {module}",
-    )
+    if module in said and module != "cv2":
+        yield ok(module, f"{module} {said[module]} reads the camera.")
+    elif module not in ("", "cv2"):
+        why = said.get(f"{module}_error", "no word")
+        told = f"{module}, which the camera needs, cannot be imported: {why}."
+        yield error(module, told, f"pip install {module}")
 
 
 def _gpu(settings: Settings) -> Iterator[Finding]:
@@ -206,7 +187,8 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
             "Install the NVIDIA driver and look at nvidia-smi, or set slots.device: cpu.",
         )
         return
-    memory = gpu.memory()
+    with closing(gpu):
+        memory = gpu.memory()
     if memory is None:
         yield skipped("gpu", f"{gpu.name} shares the host's memory, driver {gpu.driver}.")
     elif memory.free >> 20 < settings.gate.memory_headroom_mb:
@@ -217,7 +199,6 @@ def _gpu(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield ok("gpu", f"{gpu.name}, driver {gpu.driver}, {size(memory.free)} free.")
-    gpu.close()
 
 
 # --------------------------------------------------------------------------- memory, disk, clock
@@ -244,7 +225,8 @@ def disks(settings: Settings) -> Iterator[Finding]:
     if settings.collect is not None:
         places["collect.folder"] = settings.collect.folder
     for key, path in places.items():
-        there = next(parent for parent in (path, *path.parents) if parent.exists())
+        # `Path.exists` raises where a folder above may not be entered.
+        there = next(each for each in (path, *path.parents) if os.path.exists(each))
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             yield error(
                 key,

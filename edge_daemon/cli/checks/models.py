@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from edge_daemon.cli.checks.finding import Finding, error, ok, warning
@@ -89,10 +90,8 @@ def _capability(device: str) -> str | None:
     gpu = open_gpu(device, os.environ)
     if gpu is None:
         return None
-    try:
+    with closing(gpu):
         return gpu.capability
-    finally:
-        gpu.close()
 
 
 def _initial(settings: Settings, offer: Offer) -> Iterator[Finding]:

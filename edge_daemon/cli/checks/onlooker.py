@@ -1,4 +1,4 @@
-"""Settings that are no station's: of whoever looks at all stations, or speaks to all."""
+"""Settings of a user that is no station: a desk, a dashboard or a MES that uses all stations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from edge_daemon.cli.checks.broker import through_broker
 from edge_daemon.cli.checks.finding import Finding, error, ok, skipped, warning
-from edge_daemon.config import FleetSettings, Settings
+from edge_daemon.cli.fleet_known import fleet_of
+from edge_daemon.config import Settings
 from edge_daemon.core.text import number_of
 from edge_daemon.errors import BrokerError
 from edge_daemon.fleet import messages
@@ -17,7 +18,7 @@ ROLES = frozenset({"ops", "mes", "panel", "plc", "dashboard", "fleet", "andon"})
 
 
 def is_onlooker(settings: Settings) -> bool:
-    """Whether they are no station's: the device has a role's name, and no camera of its own."""
+    """Whether the device is named like a role and has no camera of its own."""
     return settings.device in ROLES and settings.camera.source.startswith("conveyor:")
 
 
@@ -27,12 +28,12 @@ def check_onlooker(settings: Settings) -> list[Finding]:
 
 
 def not_of_onlooker(settings: Settings) -> list[Finding]:
-    """What is only looked at where a station is."""
+    """For the sections that only a station has."""
     return [skipped("", f"Not looked at: {settings.device} is the name of a role, of no station.")]
 
 
 def _seen(client: Client, settings: Settings) -> Iterator[Finding]:
-    fleet = settings.fleet or FleetSettings()
+    fleet = fleet_of(settings)
     for root in fleet.roots:
         yield _reports(client, f"{root}/fleet")
     yield _campaigns(client)

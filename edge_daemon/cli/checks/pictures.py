@@ -1,4 +1,4 @@
-"""Can the places be reached that pictures are copied to, and sent to for training?"""
+"""Whether the places that pictures are copied and sent to can be reached."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge_daemon.frames.copy_places import Place, place_of
 
 
 def check_pictures(settings: Settings) -> list[Finding]:
-    """Reaches it, and writes nothing."""
+    """Opens each place; writes nothing."""
     return [*_copies(settings), *_pushed(settings)]
 
 
@@ -23,7 +23,7 @@ def _copies(settings: Settings) -> list[Finding]:
 
 
 def _pushed(settings: Settings) -> list[Finding]:
-    """Servers of the web are reached by the first picture only: nothing else tells of a token."""
+    """A server on the web is only opened by name: its token is tried with the first picture."""
     collect = settings.collect
     if collect is None or collect.push is None:
         return []

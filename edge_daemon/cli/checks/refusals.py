@@ -24,14 +24,21 @@ from edge_daemon.models.countersigned import Signers
 from edge_daemon.models.trust import Trust
 
 
-def refusals(path: Path, settings: Settings) -> Iterator[Finding]:
-    """Each fault by its key; nothing where `run` would begin."""
+def faults_in(file: Path) -> tuple[Settings | None, list[Finding]]:
+    """The settings of a file, and its faults; none where `run` would begin.
+
+    The settings are None where the file itself is at fault.
+    """
+    settings, found = config.examine(file)
+    return settings, found if settings is None else list(_refusals(file, settings))
+
+
+def _refusals(path: Path, settings: Settings) -> Iterator[Finding]:
     for key, attempt in _attempts(settings):
-        refusal = _refusal(attempt)
-        if refusal is not None:
+        if (error := _refusal(attempt)) is not None:
             name = dotted(key)
-            message = refusal.message.removeprefix(f"{name}: ").rstrip(".")
-            yield Finding(path, config.line_of(path, key), name, message, refusal.hint)
+            message = error.message.removeprefix(f"{name}: ").rstrip(".")
+            yield Finding(path, config.line_of(path, key), name, message, error.hint)
 
 
 def _refusal(attempt: Callable[[], object]) -> ConfigurationError | None:
@@ -66,4 +73,4 @@ def _attempts(settings: Settings) -> Iterator[tuple[KeyPath, Callable[[], object
 
 
 def _is_readable(path: Path | None) -> bool:
-    return path is not None and path.exists() and os.access(path, os.R_OK)
+    return path is not None and os.access(path, os.R_OK)
