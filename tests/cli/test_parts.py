@@ -131,9 +131,7 @@ def test_a_tune_is_previewed_by_the_running_daemon() -> None:
         device.await_active("bottle@1.0.0")
 
         def tune(*arguments: str) -> tuple[int, str]:
-            given = ["tune", "bottle", *arguments, "--config", str(device.config)]
-            result = CliRunner().invoke(app, given)
-            return result.exit_code, result.output
+            return command("tune", "bottle", *arguments, config=device.config)
 
         assert tune()[0] == 2
         assert tune("scratch.confidence=high")[0] == 2

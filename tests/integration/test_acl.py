@@ -184,24 +184,22 @@ def _session(
 
     `clean` ends the session that was waiting.
     """
-    answered = threading.Event()
     found: list[bool | None] = []
 
     def welcomed(_c: object, _d: object, flags: Any, reason: Any, _p: object) -> None:
         found.append(None if reason.is_failure else bool(flags.session_present))
-        answered.set()
 
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
     client.tls_set_context(_tls(broker, role))
     client.on_connect = welcomed
-    client.on_disconnect = lambda *_: answered.set()
     keep = Properties(PacketTypes.CONNECT)
     keep.SessionExpiryInterval = 0 if clean else 600
     client.connect(broker.host, port, clean_start=clean, properties=keep)
-    client.loop_start()
-    assert answered.wait(PATIENCE_S), "the broker did not answer"
+    while not found and client.loop(PATIENCE_S) == paho.MQTT_ERR_SUCCESS:
+        pass
     client.disconnect()
-    client.loop_stop()
+    while client.loop(PATIENCE_S) == paho.MQTT_ERR_SUCCESS:
+        pass  # until the broker has taken leave, too
     return found[0] if found else None
 
 

@@ -46,7 +46,7 @@ class Order:
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of small networks that were never trained, in every format."""
-    return made_elsewhere(tmp_path_factory.mktemp("weights"), *EXPORTS)
+    return made_elsewhere(tmp_path_factory.mktemp("weights"), *EXPORTS, "names", "tasks")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Makes little real networks, never trained: python -m tests.sim.weights FOLDER [FORMAT …]
+"""Makes little real networks, never trained: python -m tests.sim.weights FOLDER [PART …]
 
 They run in a process of their own, because a library that builds and exports networks changes the
 process that it is in. The head's bias is set so that an untrained network finds something.
@@ -6,13 +6,18 @@ process that it is in. The head's bias is set so that an untrained network finds
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 TINY = """
 nc: 3
@@ -38,6 +43,7 @@ OTHER_HEADS = {
     "classify": "[-1, 1, Classify, [nc]]",
 }
 """The same little network for the other tasks."""
+FORMATS = {"torchscript", "onnx", "openvino"}
 CLASSES = ("bottle", "scratch", "dent")
 MANY_NAMES = tuple(f"thing {number}" for number in range(80))
 
@@ -52,49 +58,74 @@ class Canary:
         return (os.mknod, (str(self.path),))
 
 
-def make(folder: Path, formats: list[str]) -> None:
-    """Write tiny.pt, nan.pt, three hostile .pt files, a .pt of each other task, and exports.
+def make(folder: Path, parts: Collection[str]) -> None:
+    """Write tiny.pt, nan.pt, three hostile .pt files, and what `parts` names.
 
-    `two_names` and `many_names` are tiny with a table of names that is not its head's, in the same
-    formats; suppressed.onnx has two names, sees class 2, and has the suppression inside the graph.
+    torchscript, onnx, openvino: tiny in these formats.
+    names: `two_names` and `many_names`, which are tiny in all formats with a table of names that is
+        not its head's; suppressed.onnx has two names, sees class 2, and has the suppression inside
+        the graph.
+    tasks: a .pt and an .onnx of each other task.
     """
     import torch  # noqa: PLC0415 - only where it is run
-    from ultralytics.models import YOLO  # noqa: PLC0415
 
     tiny = _untrained(folder, "tiny", "detect", TINY)
     _favour(tiny, [1.0, 0.0, -1.0])
     tiny.save(str(folder / "tiny.pt"))
-    for name in formats:
-        YOLO(str(folder / "tiny.pt")).export(format=name, imgsz=64, verbose=False)
-    for stem, names in (("two_names", CLASSES[:2]), ("many_names", MANY_NAMES)):
-        tiny.model.names = dict(enumerate(names))
-        tiny.save(str(folder / f"{stem}.pt"))
-        for name in formats:
-            YOLO(str(folder / f"{stem}.pt")).export(format=name, imgsz=64, verbose=False)
-    tiny.model.names = dict(enumerate(CLASSES))
-    if "onnx" in formats:
+    for name in FORMATS & set(parts):
+        _export(folder / "tiny.pt", name)
+    if "names" in parts:
+        for stem, names in (("two_names", CLASSES[:2]), ("many_names", MANY_NAMES)):
+            tiny.model.names = dict(enumerate(names))
+            tiny.save(str(folder / f"{stem}.pt"))
+            _rename_exports(folder, stem, names)
+        tiny.model.names = dict(enumerate(CLASSES))
         _favour(tiny, [-1.0, 0.0, 1.0])
         tiny.save(str(folder / "suppressed.pt"))
         _favour(tiny, [1.0, 0.0, -1.0])
-        YOLO(str(folder / "suppressed.pt")).export(
-            format="onnx", imgsz=64, nms=True, conf=0.01, simplify=False, verbose=False
-        )
-        _rename(folder / "suppressed.onnx", CLASSES[:2])
+        _export(folder / "suppressed.pt", "onnx", nms=True, conf=0.01, simplify=False)
+        _rename_onnx(folder / "suppressed.onnx", folder / "suppressed.onnx", CLASSES[:2])
     tiny.model.model[0].conv.weight.data[0, 0, 0, 0] = float("nan")
     tiny.save(str(folder / "nan.pt"))
-    for task, head in OTHER_HEADS.items():
-        other = _untrained(folder, task, task, TINY.replace(DETECT, head))
-        if task != "classify":
-            _favour(other, [1.0, 0.0, -1.0])
-        other.save(str(folder / f"{task}.pt"))
-        if "onnx" in formats:
-            YOLO(str(folder / f"{task}.pt")).export(format="onnx", imgsz=64, verbose=False)
+    if "tasks" in parts:
+        for task, head in OTHER_HEADS.items():
+            other = _untrained(folder, task, task, TINY.replace(DETECT, head))
+            if task != "classify":
+                _favour(other, [1.0, 0.0, -1.0])
+            other.save(str(folder / f"{task}.pt"))
+            _export(folder / f"{task}.pt", "onnx")
 
     canary = Canary(folder / "canary")
     honest = torch.load(folder / "tiny.pt", weights_only=False)
     torch.save({**honest, "train_args": {"lr0": canary}}, folder / "hostile_zip.pt")
     torch.save(canary, folder / "hostile_bare.pt")
     (folder / "hostile_pickle.pt").write_bytes(pickle.dumps(canary))
+
+
+def _export(weights: Path, name: str, **options: object) -> None:
+    from ultralytics.models import YOLO  # noqa: PLC0415
+
+    YOLO(str(weights)).export(format=name, imgsz=64, verbose=False, **options)
+
+
+def _rename_exports(folder: Path, stem: str, names: tuple[str, ...]) -> None:
+    """The exports of tiny under another name and with another table of names: the networks are the
+    same, so nothing is exported again.
+    """
+    import torch  # noqa: PLC0415
+
+    _rename_onnx(folder / "tiny.onnx", folder / f"{stem}.onnx", names)
+    said = {"config.txt": ""}
+    script = torch.jit.load(folder / "tiny.torchscript", _extra_files=said)
+    told = json.loads(said["config.txt"]) | {"names": dict(enumerate(names))}
+    script.save(str(folder / f"{stem}.torchscript"), _extra_files={"config.txt": json.dumps(told)})
+    place = folder / f"{stem}_openvino_model"
+    shutil.copytree(folder / "tiny_openvino_model", place)
+    for path in place.glob("tiny.*"):
+        path.rename(path.with_stem(stem))
+    about = place / "metadata.yaml"
+    told = yaml.safe_load(about.read_text(encoding="utf-8")) | {"names": dict(enumerate(names))}
+    about.write_text(yaml.safe_dump(told), encoding="utf-8")
 
 
 def _untrained(folder: Path, stem: str, task: str, network: str) -> Any:
@@ -119,21 +150,21 @@ def _favour(tiny: Any, biases: list[float]) -> None:
         branch[-1].bias.data[:] = branch[-1].bias.data.new_tensor(biases)
 
 
-def _rename(path: Path, names: tuple[str, ...]) -> None:
-    """Another table of names in an ONNX file."""
+def _rename_onnx(path: Path, to: Path, names: tuple[str, ...]) -> None:
+    """The same network with another table of names."""
     import onnx  # noqa: PLC0415
 
     model = onnx.load(path)
     for entry in model.metadata_props:
         if entry.key == "names":
             entry.value = str(dict(enumerate(names)))
-    onnx.save(model, path)
+    onnx.save(model, to)
 
 
-def made_elsewhere(folder: Path, *formats: str) -> Path:
+def made_elsewhere(folder: Path, *parts: str) -> Path:
     """`make` in a process of its own; returns the folder, where no canary has sung."""
     subprocess.run(
-        [sys.executable, "-m", "tests.sim.weights", str(folder), *formats],
+        [sys.executable, "-m", "tests.sim.weights", str(folder), *parts],
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)},
         stdout=subprocess.DEVNULL,
