@@ -94,9 +94,7 @@ def packed(
             sha256, size = digest_of(place)
             pieces.append(Piece(entry.path, size, sha256, place))
         pieces.sort(key=lambda piece: (piece.path == MANIFEST_FILE, piece.path))
-        yield Package(
-            manifest, tuple(pieces), verified.signer.name if verified.signer else None
-        )
+        yield Package(manifest, tuple(pieces), verified.signer.name if verified.signer else None)
 
 
 def another(where: str, ref: BundleRef) -> BundleError:
