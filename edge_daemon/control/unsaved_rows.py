@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from edge_daemon.config.rollouts import PairRetentionSettings
-from edge_daemon.control.log_throttle import LogThrottle
+from edge_daemon.control.refusals import LogThrottle
 from edge_daemon.control.rollout_rows import relabelled
 from edge_daemon.core.rollout.evidence import Place
 from edge_daemon.core.values import Verdict
