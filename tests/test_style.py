@@ -35,7 +35,6 @@ MOST_PARAMETERS = 6
 LONGER = {
     "app/daemon.py:_build_monitor": "wiring: one line for each part that is watched",
     "app/data_plane.py:__init__": "wiring: one line for each part of the way of a frame",
-    "core/planner.py:_take_in": "the table of events",
     "frames/sftp_place.py:_in_words": "the table of a library's errors, each as a sentence",
 }
 """Functions that may be longer than that, each with the reason."""
