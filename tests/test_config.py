@@ -171,7 +171,7 @@ slots: {isolation: proces}
         (
             "orders: [{topic: a, fields: {product: p}, words: {running: [completed]}}]",
             "orders[0].words",
-            "two places",
+            "stands twice",
         ),
         ("http: {listen: 9464}", "http.listen", "should be text"),
         ('http: {listen: "9464"}', "http.listen", "host:port"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.control.desired_state import DesiredContext, DesiredState, Pace
+from edge_daemon.control.desired_state import MEMORY_FILE, DesiredContext, DesiredState, Pace
 from edge_daemon.control.reporter import stock
 from edge_daemon.core.events import LinksChanged
 from edge_daemon.core.values import BundleRef
@@ -89,6 +89,22 @@ def test_a_flip_is_a_swap_with_gate_receipt_and_audit(
         assert len(asked(station)) == 1
         assert '"by": "desired-state"' in asked(station)[0]
         assert station.has_lost_nothing
+
+
+def test_nothing_is_asked_before_it_can_be_remembered(
+    tmp_path: Path, mount: Path, flip: Flip
+) -> None:
+    """After a restart it would be asked again; health says why nothing happens."""
+    flip("models: {bottle: bottle@2.0.0}")
+    with Station(tmp_path) as station:
+        station.run()
+        (station.folder / "state" / MEMORY_FILE).mkdir()
+        with following(station, mount) as desired:
+            station.until(lambda: bool(desired.remarks()))
+            assert "the desired state cannot be followed" in desired.remarks()[0]
+            assert asked(station) == []
+            (station.folder / "state" / MEMORY_FILE).rmdir()
+            station.until_active("bottle@2.0.0")
 
 
 def test_a_repeat_or_a_restart_asks_nothing_twice(tmp_path: Path, mount: Path, flip: Flip) -> None:

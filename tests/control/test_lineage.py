@@ -18,12 +18,13 @@ from edge_daemon.control.lineage import (
 )
 from edge_daemon.core.lineage import Origin
 from edge_daemon.errors import Code, SenderError
-from edge_daemon.host.journal import Entry, Journal, ReceiptRow
+from edge_daemon.host.journal import Entry, ReceiptRow
 from edge_daemon.host.journal_lineage import ActiveRow, LineageEntry
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
 from edge_daemon.host.journal_rollouts import RolloutRow, RolloutsEntry
 from edge_daemon.models.store import Store
 from tests.sim.bundles import make_bundle, noise
+from tests.sim.station import BreakableJournal
 
 B1, B2, B3 = "bottle@1.0.0", "bottle@1.1.0", "bottle@1.2.0"
 OCI = Origin("oci", "http://r", "line3/bottle", "sha256:9f", alias="stable", seen=1_800_000_100.0)
@@ -34,7 +35,7 @@ class Shop:
 
     def __init__(self, folder: Path) -> None:
         self.store = Store(folder / "store")
-        self.journal = Journal.open(folder)
+        self.journal = BreakableJournal.open(folder)
         self.open_book()
 
     def open_book(self) -> None:
@@ -80,6 +81,18 @@ def test_each_bundle_is_written_down_once(shop: Shop) -> None:
     shop.look()
     report = lineage_report(shop.journal, B1)
     assert (report["datasets"], report["run"], report["source"]) == (["line3-2026-09"], None, None)
+
+
+def test_what_a_full_disk_did_not_take_is_written_down_later(shop: Shop) -> None:
+    """Once, at the next look with room."""
+    shop.journal.is_full = True
+    shop.add(B1, {"dataset": "line3-2026-09"})
+    shop.look()
+    assert shop.audit() == []
+    shop.journal.is_full = False
+    shop.look()
+    shop.look()
+    assert [record["model"] for record in shop.audit()] == [B1]
 
 
 def test_a_pulled_bundle_keeps_its_source(shop: Shop) -> None:

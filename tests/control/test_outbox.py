@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from edge_daemon.config import MqttSettings
 from edge_daemon.control import rows as control_rows
 from edge_daemon.control.outbox import GIVE_UP_AFTER, Outbox
+from edge_daemon.errors import StateError
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.host.journal_rows import OutboxRow
 from edge_daemon.messaging.answer import Answer
@@ -15,6 +16,7 @@ from edge_daemon.messaging.messages import Delivery, Handlers, ReplyTo
 from edge_daemon.messaging.mqtt import SessionSpec
 from edge_daemon.messaging.topics import Topics
 from tests.sim.broker import Packet, SimBroker, SimSession
+from tests.sim.brokers import wait_for
 
 TOPICS = Topics("edge/cam1")
 
@@ -24,12 +26,17 @@ class Rows:
     """The journal's part: rows in order, gone when removed."""
 
     rows: list[OutboxRow] = field(default_factory=list)
+    faults: int = 0
+    """Of the disk; so many reads fail."""
 
     def put(self, topic: str, payload: bytes, properties: bytes = b"{}") -> None:
         seq = self.rows[-1].seq + 1 if self.rows else 1
         self.rows.append(OutboxRow(topic, payload, 1, properties, False, seq))
 
     def outbox_peek(self, limit: int) -> list[OutboxRow]:
+        if self.faults:
+            self.faults -= 1
+            raise StateError("The disk cannot be read.", hint="Replace it.")
         return self.rows[:limit]
 
     def outbox_remove(self, *seqs: int) -> None:
@@ -160,6 +167,21 @@ def test_a_row_that_ends_every_connection_is_given_up_at_last() -> None:
     assert len(rows.rows) == 3
     drain(outbox)
     assert rows.rows == []
+
+
+def test_a_journal_that_cannot_be_read_for_a_while_ends_nothing() -> None:
+    """The rows are told when it can be read again."""
+    line, rows = Line(lambda _: Delivery.DELIVERED), rows_of(2)
+    rows.faults = 2
+    outbox = Outbox(rows, line)
+    outbox.start()
+    for left in (1, 0):
+        outbox.wake()
+        wait_for(lambda left=left: rows.faults == left, "the read that fails")  # type: ignore[misc]
+    outbox.wake()
+    wait_for(lambda: not rows.rows, "the rows that are told")
+    outbox.stop()
+    assert line.sent == [b"0", b"1"]
 
 
 def test_a_row_that_a_slow_broker_has_is_not_sent_again() -> None:
