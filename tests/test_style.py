@@ -33,7 +33,6 @@ MOST_LINES_OF_A_FUNCTION = 50
 MOST_PARAMETERS = 6
 
 LONGER = {
-    "app/daemon.py:_build_monitor": "wiring: one line for each part that is watched",
     "app/data_plane.py:__init__": "wiring: one line for each part of the way of a frame",
     "frames/sftp_place.py:_in_words": "the table of a library's errors, each as a sentence",
 }

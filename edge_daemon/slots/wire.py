@@ -31,6 +31,9 @@ Labels = Annotated[tuple[Label, ...], msgspec.Meta(max_length=10_000)]
 Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
+# Not tuple[Side, Side]: beside a bounded number in a union it crashes msgspec 0.22 when the garbage
+# is collected while a decoder is made.
+Sides = Annotated[tuple[Side, ...], msgspec.Meta(min_length=2, max_length=2)]
 
 
 # --------------------------------------------------------------------------- to the worker
@@ -110,7 +113,7 @@ class LoadedReply(msgspec.Struct, tag="loaded", frozen=True, array_like=True):
     memory_bytes: Size
     gpu_bytes: Size
     head_classes: Union[Size, None]
-    imgsz: Union[Side, tuple[Side, Side], None] = None
+    imgsz: Union[Side, Sides, None] = None
 
     @classmethod
     def of(cls, loaded: Loaded) -> LoadedReply:

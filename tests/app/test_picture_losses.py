@@ -42,7 +42,7 @@ class Rig:
         self.folder.tally = replace(self.folder.tally, **added)
         now = Instant(at, at)
         self.pictures.look(now)
-        return list(pictures_lost(station(now=now, pictures=self.pictures.lost)))
+        return list(pictures_lost(station(now=now, pictures_lost=(self.pictures.lost,))))
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_pictures_of_parts_are_told_in_their_own_words(rig: Rig) -> None:
         ),
         ("pictures_removed", "By quota_mb or days of results.pictures the 3 oldest pictures went."),
     ]
-    assert list(pictures_lost(station(part_pictures=pictures.lost))) == [
+    assert list(pictures_lost(station(pictures_lost=(pictures.lost,)))) == [
         "pictures of parts cannot be kept: No space left on device"
     ]
     assert b'edge_pictures_total{outcome="failed"} 2.0' in metrics.render()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from structlog.testing import capture_logs
@@ -63,16 +64,17 @@ def test_who_needs_its_memory_waits_for_the_end(dying: Dying, tmp_path: Path) ->
     assert not (tmp_path / "scratch").exists()
 
 
-def test_a_worker_that_cannot_be_started_leaves_no_folder(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_be_started_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The daemon has no descriptor left, for example."""
-    spec = WorkerSpec("tests.sim.engine:SimEngine", scratch=str(tmp_path))
-    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, usual[1]))
-    try:
-        with pytest.raises(SlotLost, match="Too many open files"):
-            WorkerProcess.start(spec)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+
+    def none_left() -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(wire, "pair", none_left)
+    with pytest.raises(SlotLost, match="Too many open files"):
+        WorkerProcess.start(WorkerSpec("tests.sim.engine:SimEngine", scratch=str(tmp_path)))
     assert list(tmp_path.iterdir()) == []
 
 

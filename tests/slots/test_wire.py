@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +21,8 @@ from edge_daemon.slots import wire
 from edge_daemon.slots.sightings import KEY_POINTS_LIMIT, Sighting, bounded
 from edge_daemon.slots.slot import Inference, Loaded, LoadOrder
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def ends() -> Iterator[tuple[wire.SlotEnd, socket.socket]]:
@@ -26,6 +30,16 @@ def ends() -> Iterator[tuple[wire.SlotEnd, socket.socket]]:
     yield wire.SlotEnd(ours), theirs
     ours.close()
     theirs.close()
+
+
+def test_the_ends_may_be_made_while_garbage_is_collected() -> None:
+    """Some unions crash the library then, and the daemon with it."""
+    program = (
+        "import gc; from edge_daemon.slots import wire; gc.set_threshold(1, 1, 1)\n"
+        "for _ in range(20): ours, theirs = wire.pair(); wire.SlotEnd(ours); wire.WorkerEnd(theirs)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=60)
+    assert done.returncode == 0
 
 
 def test_an_order_arrives_as_it_was_given() -> None:
