@@ -193,7 +193,7 @@ class RolloutTable:
             " ORDER BY seq DESC LIMIT 1",
             *(rollout, json.dumps(events)),
         )
-        return tuple(found[0]) if found else None  # type: ignore[return-value]
+        return tuple(found[0]) if found else None
 
     def pairs(self, rollout: str, limit: int, but: str = "") -> tuple[PairRow, ...]:
         """Pairs of one rollout, the oldest first; those with the outcome `but` are left out."""
