@@ -196,22 +196,30 @@ def test_a_journal_that_cannot_be_read_loses_neither_pair_nor_label(
         raise StateError("The disk cannot be read.", hint="Replace it.")
 
     desk.recorder.pair(pair(1))
+    desk.recorder.record()
     desk.feedback(1, "ng")
     desk.recorder.label([Labelled("boot", 1, Verdict.NG)])
+    desk.recorder.pair(pair(2))
     for query in ("last_words", "pairs_of"):
         monkeypatch.setattr(desk.journal.rollouts, query, refuse)
         with pytest.raises(StateError):
             desk.recorder.record()
         monkeypatch.undo()
     desk.recorder.record()
-    assert desk.kept["parts"] == 1
-    assert [row.truth for row in desk.journal.rollouts.pairs("r-1", 9)] == ["ng"]
+    assert desk.kept["parts"] == 2
+    assert [row.truth for row in desk.journal.rollouts.pairs("r-1", 9)] == ["ng", None]
 
 
 def test_of_pairs_that_wait_for_a_full_disk_no_more_stay_than_are_kept_anyway(
     tmp_path: Path,
 ) -> None:
-    desk = Desk(tmp_path, most=3).begin()
+    desk, written = Desk(tmp_path, most=3).begin(), list[int]()
+
+    def write(entry: Entry) -> None:
+        assert entry.rollouts is not None
+        written.extend(row.part for row in entry.rollouts.pairs)
+
+    desk.journal.write = write
     desk.journal.is_full = True
     for part in range(5):
         desk.recorder.pair(pair(part))
@@ -219,7 +227,7 @@ def test_of_pairs_that_wait_for_a_full_disk_no_more_stay_than_are_kept_anyway(
     desk.journal.is_full = False
     desk.recorder.record()
     assert desk.kept["parts"] == 5, "all of them are counted"
-    assert [row.part for row in desk.journal.rollouts.pairs("r-1", 9)] == [2, 3, 4]
+    assert written == [2, 3, 4]
 
 
 # --------------------------------------------------------------------------- labels
