@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Union
 
@@ -49,12 +49,14 @@ from edge_daemon.slots.turns import Turns
 
 _log = structlog.get_logger(__name__)
 
-GROUP_S = 0.4
+GROUP_S = 0.25
 """From one write's beginning to the next one's: no pair waits longer, whenever it came."""
 TICK_S = 0.5
 """Between two looks at the line while no word comes."""
 MOST_WAITING = 16_384
 """Words that wait; of more, pairs are lost: coverage falls, and the log says so."""
+MOST_EARLY = 4096
+"""Labels that wait for the pair of their part, which comes within seconds."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ class RolloutRecorder:
         self._rollout: Rollout | None = None
         self._progress: Progress | None = None
         self._unsaved = UnsavedRows(tools.journal, tools.clock, tools.keep)
+        self._labels: dict[PartKey, Verdict] = {}
+        self._early: dict[PartKey, Verdict] = {}  # of parts that have no pair yet
         self._shadowed = ShadowTally()
         self._are_drawn = False
         self._recorded_at = float("-inf")
@@ -176,8 +180,9 @@ class RolloutRecorder:
             self._came.clear()
             with self._boundary.turn():
                 self.record()
-        with self._boundary.turn():
-            self.record()
+        for _ in range(2):  # the second writes the last labels
+            with self._boundary.turn():
+                self.record()
 
     @property
     def due_in_s(self) -> float:
@@ -188,32 +193,29 @@ class RolloutRecorder:
         """Count what came, and write it. Raises StateError where the journal cannot be read."""
         now = self._tools.clock.now()
         self._recorded_at = now.at
-        words = tuple(self._words)
-        pairs = [(word.boot, word.part) for word in words if isinstance(word, Pair)]
-        # Somebody may have been quicker than the pair: then its label is on record already.
-        truths = self._tools.journal.rollouts.last_words(pairs)
-        for _ in words:
+        for _ in range(len(self._words)):
             word = self._words.popleft()
             try:
-                self._take_in(word, truths)
+                self._take_in(word)
             except StateError:
                 self._words.appendleft(word)  # it waits until the journal can be read
                 raise
         self._lose_dropped()
         self._look(now)
         self._save()
+        self._label()  # written with the next group: no pair waits for a query
 
-    def _take_in(self, word: _Word, truths: Mapping[PartKey, str]) -> None:
+    def _take_in(self, word: _Word) -> None:
         rollout, progress = self._rollout, self._progress
         if isinstance(word, _Step):
             self._step(word)
         elif isinstance(word, _Labels):
-            self._label(word.labelled)
+            self._labels |= {(each.boot, each.part): each.verdict for each in word.labelled}
         elif rollout is None or progress is None:
             return
         elif isinstance(word, Pair):
             if word.rollout == rollout.id:
-                self._count(word, progress, truths.get((word.boot, word.part)))
+                self._count(word, progress)
         elif (word.rollout, word.stage) == (rollout.id, progress.stage):
             self._unsaved.is_dirty |= word.said != progress.said
             progress.said = word.said
@@ -221,22 +223,31 @@ class RolloutRecorder:
 
     # ------------------------------------------------------------------ pairs and labels
 
-    def _count(self, pair: Pair, progress: Progress, truth: str | None) -> None:
+    def _count(self, pair: Pair, progress: Progress) -> None:
         place = progress.add(pair)
         self._unsaved.is_dirty = True
         self._tools.metrics.pair(place, pair.outcome.value)
         is_drawn = is_asked(pair, progress.plan, self._tools.audit)
         self._are_drawn |= is_drawn
         if is_drawn or pair.outcome is not Outcome.NEITHER:  # what both pass is only counted
+            truth = self._early.pop((pair.boot, pair.part), None)
             if truth is not None:
-                place = progress.evidence.label(place, Verdict(truth))
+                place = progress.evidence.label(place, truth)
             self._unsaved.keep(pair_row(pair, place))
 
-    def _label(self, labelled: Sequence[Labelled]) -> None:
-        """True verdicts that are on record now: their pairs count with them."""
-        truths = {(each.boot, each.part): each.verdict for each in labelled}  # the last one counts
-        for row in self._unsaved.pairs_of(truths):
-            self._label_row(row, truths[row.boot, row.part])
+    def _label(self) -> None:
+        """Truths that are durable as feedback; one that is quicker than its pair waits for it."""
+        if not self._labels:
+            return
+        early = dict(self._labels)
+        for row in self._unsaved.pairs_of(self._labels):
+            self._label_row(row, self._labels[row.boot, row.part])
+            early.pop((row.boot, row.part), None)
+        self._labels.clear()
+        self._came.set()
+        self._early |= early
+        for _ in range(len(self._early) - MOST_EARLY):
+            del self._early[next(iter(self._early))]
 
     def _label_row(self, row: PairRow, truth: Verdict) -> None:
         place = place_of(row)

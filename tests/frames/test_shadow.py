@@ -289,7 +289,7 @@ def test_a_look_of_a_rollout_that_is_over_holds_up_no_other(watched: Watched) ->
     def hang(order: object, pixels: object) -> object:
         if getattr(order, "ref", None) == CANDIDATE:
             hangs.set()
-            looking.wait(30.0)
+            looking.wait(300.0)  # longer than anybody here is patient
         return detect(order, pixels)  # type: ignore[arg-type]
 
     watched.script.detect = hang  # type: ignore[assignment]

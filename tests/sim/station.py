@@ -307,7 +307,8 @@ class Station:
         """One turn of each of the rollout's threads: all that came is recorded and decided."""
         self.rollouts.recorder.record()
         self.rollouts.answer()
-        self.rollouts.recorder.record()
+        for _ in range(2):  # the labels, and their write
+            self.rollouts.recorder.record()
         self.rollouts.decide()
         self.rollouts.recorder.record()
 

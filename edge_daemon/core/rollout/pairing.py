@@ -181,8 +181,18 @@ class Pairing:
             return None
         frames = tuple(each[0] for each in common)
         return Pair(
-            *(self.split.rollout, self._boot, frames[0], None),
-            *(assigned, incumbent, candidate, frames, utc, product, names, brightness),
+            self.split.rollout,
+            self._boot,
+            frames[0],
+            None,
+            assigned,
+            incumbent,
+            candidate,
+            frames,
+            utc,
+            product,
+            names,
+            brightness,
         )
 
 
