@@ -117,8 +117,9 @@ class CourierWatch:
                 _log.warning("neighbour_refused", topic=topic[:200], error=error.message)
         self._process.know(self._peers.there(now.utc))
         moved = progress.origin + progress.peers + progress.given
+        judged = status.line.totals.counts.inspected
         is_slow = self._latency.must_pause(
-            status.frames.latency.p99, now.at, is_moving=moved != self._moved
+            status.frames.latency, judged, now.at, is_moving=moved != self._moved
         )
         self._moved = moved
         self._process.rest(is_on=status.model.held or is_slow)

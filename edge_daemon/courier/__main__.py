@@ -153,15 +153,7 @@ class Courier:
         self._delivery.start()
 
     def _means(self, wanted: Wanted) -> DeliveryTools:
-        origins = [
-            WebOrigin(
-                Http(each.url, lambda ca=each.ca: ca, timeout_s=TIMEOUT_S),  # type: ignore[misc]
-                wanted.ref,
-                is_metered=each.metered,
-            )
-            for each in self._setup.sources
-            if each.kind == "http"
-        ]
+        origins = [_origin(each, wanted.ref) for each in self._setup.sources if each.kind == "http"]
         share = self._setup.share
         return DeliveryTools(
             self._site, self._store, self._trust, origins,
@@ -219,6 +211,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     return parser.parse_args()
+
+
+def _origin(source: wire.SourceSpec, ref: BundleRef) -> WebOrigin:
+    http = Http(source.url, lambda: source.ca, timeout_s=TIMEOUT_S)
+    return WebOrigin(http, ref, is_metered=source.metered)
 
 
 def _directly(source: wire.SourceSpec, ref: BundleRef) -> tuple[Source, str]:

@@ -23,6 +23,7 @@ from edge_daemon.core.fleet.rules import (
     judge,
     silent_ones,
 )
+from edge_daemon.core.wording import listed
 from edge_daemon.errors import BrokerError, EdgeDaemonError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.evaluator import CAMPAIGN_FILTERS, Reports, device_at, heard_of
@@ -70,6 +71,9 @@ class CampaignsView:
         names = tuple(sorted(words)) if self._inventory is None else tuple(self._inventory)
         heard = heard_of(kept, newest.id)
         whole = _whole(self._roster_of(newest, names), words, heard, utc)
+        stale = reports.stale(utc)
+        if stale and whole["state"] in ("opening", "waiting", "paused"):
+            whole["next"] += f"; without fresh metadata of the fleet: {listed(stale)}"
         whole["waves"] = _waves(self._roster_of(newest, names), words, heard, kept, utc)
         return [whole, *({**_brief(each), "state": "replaced"} for each in older), *refused]
 

@@ -69,6 +69,12 @@ class Reports:
             for device, (report, at) in newest.items()
         }
 
+    def stale(self, utc: float) -> list[str]:
+        """Stations that begin no campaign: the fleet's metadata that they have has expired."""
+        with self._lock:
+            reports = [report for report, _ in self.newest.values()]
+        return sorted(each.device for each in reports if (each.fresh_until or utc + 1.0) <= utc)
+
     def quiet_s(self, at: float, now: float) -> float:
         """How long nothing came after `at`, as far as we could hear."""
         return max(0.0, min(now, self.until()) - max(at, self.since()))

@@ -93,9 +93,9 @@ def places(number: int) -> list[Neighbour]:
     return [Neighbour("cam2", "10.2.3.14", number)] * 200
 
 
-def tell_much(made: CourierProcess) -> None:
+def tell_much(made: CourierProcess, folder: Path) -> None:
     """More than there is room for, without waiting."""
-    until(lambda: made.pid is not None)
+    until(lambda: (folder / "lives").read_text() == "1")
 
     def tell() -> None:
         for number in range(MANY):
@@ -113,7 +113,7 @@ def test_one_that_reads_nothing_is_ended_and_holds_up_nobody(
     """The thread that tells it of neighbours has a line to look after."""
     monkeypatch.setattr(child, "UNREAD_S", 0.0)
     with courier(DEAF, tmp_path, monkeypatch) as made:
-        tell_much(made)
+        tell_much(made, tmp_path)
         until(lambda: made.progress().phase == "have")
         assert made.starts > 1
 
@@ -122,7 +122,7 @@ def test_one_that_reads_late_hears_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with courier(LATE, tmp_path, monkeypatch) as made:
-        tell_much(made)
+        tell_much(made, tmp_path)
         (tmp_path / "lives").with_suffix(".go").touch()
 
         def hears_the_newest() -> bool:

@@ -85,6 +85,17 @@ def test_a_wave_that_may_open_and_is_not_opened_tells_that_no_evaluator_runs(
     )
 
 
+def test_stations_whose_metadata_has_expired_are_named_for_they_begin_nothing(
+    key: tuple[Path, Path],
+) -> None:
+    seen, reports = seen_with(key), Reports(device_at)
+    for device, until in (("cam01", START), ("cam02", START + 9.0), ("cam03", None)):
+        report = said(device, fresh_until=until)
+        reports.take(f"edge/{device}/fleet", fleet_payloads.report(report), 100.0)
+    (shown,) = seen.shown(reports, 100.0, START + 1.0)
+    assert shown["next"].endswith("opens it; without fresh metadata of the fleet: cam01")
+
+
 def test_silence_is_said_of_open_waves_only(key: tuple[Path, Path]) -> None:
     seen = seen_with(key, opening(0))
     reports = reports_of(cam01=Phase.CONFIRMED, cam02=Phase.TRIAL)

@@ -77,6 +77,7 @@ class Rig:
         self.clock = SimClock(utc=START + 10.0)
         self.asked: list[Request] = []
         self.forgotten: list[str] = []
+        self.broken: StateError | None = None
         self.measured: Callable[[Campaign, bool], Measures] = lambda *_: Measures()
         self.courier = Deliveries()
         bundles = tuple(
@@ -101,7 +102,7 @@ class Rig:
             "cam1",
             self.folder,
             self.clock,
-            lambda: self.state,
+            self._state,
             lambda _: None,
             self._ask,
             self.freshness,
@@ -110,6 +111,11 @@ class Rig:
         )
         self.follower = Follower(self.settings, context)
         return self.follower
+
+    def _state(self) -> State:
+        if self.broken is not None:
+            raise self.broken
+        return self.state
 
     def _measured(self, made: Campaign, judges: bool) -> Measures:
         return self.measured(made, judges)
@@ -241,6 +247,20 @@ def test_a_stop_that_came_while_the_disk_was_full_holds_and_is_kept_once_there_i
     rig.follower.look([])
     assert rig.forgotten == [STOP[0], OPEN[0]]
     assert parse_kept(in_its_place.read_bytes()).memory.heard[MADE.id].is_stopped
+    assert rig.asked == []
+
+
+def test_a_stop_that_came_while_the_station_could_not_be_looked_at_holds(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.hear(*rig.signed(MADE))
+    rig.broken = StateError("The journal cannot be read.")
+    with pytest.raises(StateError):
+        rig.hear(*STOP)
+    rig.broken = None
+    rig.hear(*OPEN)
+    status = rig.follower.campaign_status()
+    assert status is not None
+    assert status.stopped
     assert rig.asked == []
 
 
