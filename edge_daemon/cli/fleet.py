@@ -157,7 +157,7 @@ def verify(kept: Kept = None, file: ConfigFile = None, as_json: AsJson = False) 
         tell_receipts(receipts)
         if heads:
             tell_checks(heads)
-    if any(each.is_fault for each in (*receipts, *heads)):
+    if any(each.is_fault for each in receipts) or any(each.is_fault for each in heads):
         raise typer.Exit(FAILED)
 
 

@@ -201,7 +201,7 @@ def _show(readings: list[Reading], source: OrderSource, number: int) -> None:
         tell("It is empty: nothing would happen.")
     for reading in readings:
         told = f", from the order received at {reading.told}" if reading.told else ""
-        rows = {
+        rows: dict[str, Text | str] = {
             "order": reading.order or "without id",
             "product": f"{reading.product or 'none'}{told}",
             "state": f"{reading.word or '(arrival)'} → {reading.state or 'nothing'}",
