@@ -162,9 +162,9 @@ def test_quantiles_of_few_and_none() -> None:
 
 
 @pytest.mark.broker
-def test_a_drill_that_no_daemon_hears_says_so(broker: Mosquitto) -> None:
+def test_a_drill_that_no_daemon_hears_says_so(fresh_broker: Mosquitto) -> None:
     """The broker runs: that it should be started is no next step."""
-    device = Device(B1, B2, broker=broker)
+    device = Device(B1, B2, broker=fresh_broker)
     words = ["drill", "--models", B1, B2, "--frames", "0", "--config", str(device.config)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 69
