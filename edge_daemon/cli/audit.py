@@ -95,11 +95,8 @@ def _tell_verdict(trail: dict[str, Any], heads: int) -> None:
 def audit_table(rows: list[dict[str, Any]]) -> FittedTable:
     """The rows of the trail, as a person reads them."""
     columns = (Column("row", 1), Column("when"), Column("what"), Column("", free=True))
-    return FittedTable(columns, [_cells(row) for row in rows])
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    return str(row["seq"]), moment(row["time"]), str(row["kind"]), _facts(row["body"])
+    cells = [(str(r["seq"]), moment(r["time"]), str(r["kind"]), _facts(r["body"])) for r in rows]
+    return FittedTable(columns, cells)
 
 
 def _facts(body: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ LOOK_S = 2.0
 """How long the camera may find its exposure before the picture is taken."""
 _FRAMING = ("roi", "rotate", "mirror", "mask", "mono")
 
-app = typer.Typer(no_args_is_help=True, help="The camera: what it offers, what is set, a picture.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.command("show")

@@ -35,9 +35,7 @@ from edge_daemon.messaging.asks import MAX_ITEMS
 from edge_daemon.models.bundle import read_manifest
 from edge_daemon.models.manifest import Manifest
 
-app = typer.Typer(
-    no_args_is_help=True, help="Pictures for the next training: status, export, import, purge."
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 Reasons = Annotated[
     str | None,

@@ -14,7 +14,7 @@ from edge_daemon.cli.options import AsJson, ConfigFile, read_settings
 from edge_daemon.cli.output import tell, tell_json
 from edge_daemon.core.text import number_of
 
-app = typer.Typer(no_args_is_help=True, help="The settings file: check it, explain it, show it.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 _File = Annotated[Path, typer.Argument(help="The settings file.", show_default=False)]
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -82,13 +82,13 @@ def drill(
 
 @contextmanager
 def _connected(settings: Settings) -> Iterator[Client]:
-    try:
-        with Client.of(settings) as client:
-            yield client
-    except BrokerError as error:
-        raise BrokerError(
-            error.message, hint="A drill counts results at the broker: start it."
-        ) from error
+    with ExitStack() as stack:
+        try:
+            client = stack.enter_context(Client.of(settings))
+        except BrokerError as error:  # later ones say what to do themselves
+            hint = "A drill counts results at the broker: start it."
+            raise BrokerError(error.message, hint=hint) from error
+        yield client
 
 
 def _swap_often(run: DrillRun, swaps: int, injector: FaultInjector | None) -> None:

@@ -37,7 +37,7 @@ from edge_daemon.fleet.receipts import check_receipts
 from edge_daemon.fleet.shown import station, summary
 from edge_daemon.messaging.client import Client
 
-app = typer.Typer(no_args_is_help=True, help="Many stations: who has what, new bundles, campaigns.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.add_typer(fleet_campaigns.app)
 app.add_typer(fleet_keys.app, name="keys")
 
@@ -157,7 +157,7 @@ def verify(kept: Kept = None, file: ConfigFile = None, as_json: AsJson = False) 
         tell_receipts(receipts)
         if heads:
             tell_checks(heads)
-    if any(each.is_fault for each in (*receipts, *heads)):
+    if any(each.is_fault for each in receipts) or any(each.is_fault for each in heads):
         raise typer.Exit(FAILED)
 
 

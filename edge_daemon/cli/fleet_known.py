@@ -1,10 +1,12 @@
-"""The fleet in the settings, and what a broker already has that keeps a campaign from starting."""
+"""What the commands of a fleet share: its settings, what the broker has of campaigns, their end."""
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from edge_daemon.config import FleetSettings, Settings
 from edge_daemon.core.fleet.campaign import Campaign
@@ -27,6 +29,18 @@ def signers_of(settings: Settings) -> Signers | None:
     """Whose campaigns count; None where no keys are named. Raises ConfigurationError."""
     keys = fleet_of(settings).trust.keys
     return Signers(keys) if keys else None
+
+
+@contextmanager
+def until_terminated() -> Iterator[threading.Event]:
+    """For a command that runs on: the event is set by SIGTERM, and Ctrl-C ends the body quietly."""
+    ended = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    try:
+        with suppress(KeyboardInterrupt):
+            yield ended
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def retained_at(settings: Settings, filters: Sequence[str]) -> dict[str, bytes]:

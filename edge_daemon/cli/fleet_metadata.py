@@ -58,7 +58,6 @@ def sign_and_publish(
     """
     from edge_daemon.fleet.freshness.signing import signer  # noqa: PLC0415 - an extra
 
-    command = f"edge-daemon fleet keys sign {repository.folder}"
     if keys:
         signed = repository.sign([signer(key) for key in keys])
         tell(f"Signed: {', '.join(signed)}.", err=err)
@@ -66,12 +65,14 @@ def sign_and_publish(
     for role, count in missing.items():
         if count:
             wanted = number_of(count, "signature")
-            tell(f"{role} still needs {wanted}: {command} --key KEY", err=err)
+            command = f"edge-daemon fleet keys sign {repository.folder} --key KEY"
+            tell(f"{role} still needs {wanted}: {command}", err=err)
     if any(missing.values()):
         return False
     if online is None:
         if missing:
-            tell(f"All have signed. Publish it: {command} --online-key KEY", err=err)
+            command = f"edge-daemon fleet keys sign {repository.folder} --online-key KEY"
+            tell(f"All have signed. Publish it: {command}", err=err)
         return False
     if missing:
         done = repository.publish(signer(online), time.time())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -11,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.cli.fleet_known import fleet_of, signers_of
+from edge_daemon.cli.fleet_known import fleet_of, signers_of, until_terminated
 from edge_daemon.cli.options import ConfigFile, Inventory, read_settings
 from edge_daemon.cli.output import tell
 from edge_daemon.config import Settings
@@ -44,26 +42,17 @@ def page(
     settings = read_settings(file)
     commands = settings.http.commands
     names = None if inventory is None else read_inventory(inventory)
-    ended = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    try:
-        with Client.of(settings) as client:
-            watch = FleetWatch(client, fleet_of(settings).roots, names, signers_of(settings))
-            rules, stop = _rules(settings), _stopper(client, who) if commands else None
-            served = StatusPage(
-                Listen(HOST, port, rules), lambda: FleetPages(watch.state, rules, stop)
-            )
-            if not served.start():
-                raise WrongUsage(f"Port {port} is taken.", hint="Choose another with --port.")
-            try:
-                tell(f"http://{HOST}:{served.port}/{'' if rules.token else 'fleet'}")
-                ended.wait()
-            except KeyboardInterrupt:
-                pass
-            finally:
-                served.stop()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with until_terminated() as ended, Client.of(settings) as client:
+        watch = FleetWatch(client, fleet_of(settings).roots, names, signers_of(settings))
+        rules, stop = _rules(settings), _stopper(client, who) if commands else None
+        served = StatusPage(Listen(HOST, port, rules), lambda: FleetPages(watch.state, rules, stop))
+        if not served.start():
+            raise WrongUsage(f"Port {port} is taken.", hint="Choose another with --port.")
+        try:
+            tell(f"http://{HOST}:{served.port}/{'' if rules.token else 'fleet'}")
+            ended.wait()
+        finally:
+            served.stop()
 
 
 def _rules(settings: Settings) -> Rules:

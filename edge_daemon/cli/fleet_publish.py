@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,27 +41,6 @@ _REGISTRY = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Credentials:
-    """For a registry; the files are read when they are used."""
-
-    user: str | None = None
-    password_file: Path | None = None
-    token_file: Path | None = None
-    ca: Path | None = None
-
-    def basic(self) -> str | None:
-        if self.user is None or self.password_file is None:
-            return None
-        return basic(self.user, read_secret(self.password_file, "--password-file"))
-
-    def token(self) -> str | None:
-        return None if self.token_file is None else read_secret(self.token_file, "--token-file")
-
-    def authority(self) -> str | None:
-        return readable_path(self.ca, "--ca")
-
-
 def publish(  # noqa: PLR0913, PLR0917 - each is an option
     bundle: RefOrFolder,
     to: Annotated[
@@ -87,7 +65,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is an option
     """
     if (user is None) != (password_file is None):
         raise WrongUsage("A user needs a password.", hint="Give --user and --password-file.")
-    origin = _origin(to, Credentials(user, password_file, token_file, ca))
+    origin = _origin(to, user, password_file, token_file, ca)
     settings = read_settings(file)
     manifest, folder = find_bundle(bundle, settings)
     trust = trust_of(settings)
@@ -142,7 +120,10 @@ def _swarm(package: Package, origin: Origin, authority: bytes | None) -> Torrent
     return torrent
 
 
-def _origin(to: str, credentials: Credentials) -> Origin:
+def _origin(
+    to: str, user: str | None, password: Path | None, token: Path | None, ca: Path | None
+) -> Origin:
+    """Where to publish; the files are read when a registry asks for what is in them."""
     if not to.startswith(_OCI):
         if "://" in to:
             raise WrongUsage(
@@ -156,6 +137,18 @@ def _origin(to: str, credentials: Credentials) -> Origin:
             f"{to} names no registry.", hint="Write oci:registry.plant:5000/line3/bottle."
         )
     base = f"{found['scheme'] or 'https://'}{found['host']}"
-    http = Http(base, credentials.authority)
-    login = OciLogin(http, credentials.authority, credentials.basic, credentials.token, "pull,push")
+
+    def authority() -> str | None:
+        return readable_path(ca, "--ca")
+
+    def by_password() -> str | None:
+        if user is None or password is None:
+            return None
+        return basic(user, read_secret(password, "--password-file"))
+
+    def by_token() -> str | None:
+        return None if token is None else read_secret(token, "--token-file")
+
+    http = Http(base, authority)
+    login = OciLogin(http, authority, by_password, by_token, "pull,push")
     return RegistryOrigin(http, login, found["repository"], found["tag"])

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edge_daemon.cli.exits import WrongUsage
-from edge_daemon.cli.fleet_known import fleet_of, signers_of
+from edge_daemon.cli.fleet_known import fleet_of, signers_of, until_terminated
 from edge_daemon.cli.options import ConfigFile, read_settings
 from edge_daemon.cli.output import tell
 from edge_daemon.config import Settings
@@ -57,35 +55,30 @@ def watch(
             manager.status(now)
         said = now
 
-    ended = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    try:
-        with (
-            Client.of(settings) as client,
-            _freshness(settings) as why_not,
-            suppress(KeyboardInterrupt),
-        ):
+    with (
+        until_terminated() as ended,
+        Client.of(settings) as client,
+        _freshness(settings) as why_not,
+    ):
 
-            def say(topic: str, body: bytes) -> str:
-                refused = client.publish(topic, body, retain=True)
-                return "" if refused == NOBODY else refused
+        def say(topic: str, body: bytes) -> str:
+            refused = client.publish(topic, body, retain=True)
+            return "" if refused == NOBODY else refused
 
-            evaluator = Evaluator(names, signers, name, say, why_not)
-            refused: Mapping[str, str] = {}
+        evaluator = Evaluator(names, signers, name, say, why_not)
+        refused: Mapping[str, str] = {}
 
-            def looked() -> None:
-                nonlocal refused
-                manager.watchdog()
-                for topic, why in evaluator.refused.items():
-                    if refused.get(topic) != why:
-                        tell(f"{topic} is not followed: {why.rstrip('.')}.")
-                refused = evaluator.refused
+        def looked() -> None:
+            nonlocal refused
+            manager.watchdog()
+            for topic, why in evaluator.refused.items():
+                if refused.get(topic) != why:
+                    tell(f"{topic} is not followed: {why.rstrip('.')}.")
+            refused = evaluator.refused
 
-            manager.ready(f"Watches {number_of(len(names), 'station')}.")
-            watch_reports(client, fleet.roots, evaluator, tell_news, ended, looked)
-        manager.stopping()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        manager.ready(f"Watches {number_of(len(names), 'station')}.")
+        watch_reports(client, fleet.roots, evaluator, tell_news, ended, looked)
+    manager.stopping()
 
 
 @contextmanager

@@ -64,8 +64,8 @@ def judge(
         verified = verified_copy(manifest, place, Path(scratch) / "copy", trust_of(settings))
         found = []
         with counting(len(labelled), "Judging") as count:
-            root = _common_folder(labelled)
-            for each in judging.look(verified, labelled, root, settings.slots.device):
+            root = os.path.commonpath([each.path.resolve().parent for each in labelled])
+            for each in judging.look(verified, labelled, Path(root), settings.slots.device):
                 found.append(each)
                 count(1)
     seen = [each for each in found if isinstance(each, Seen)]
@@ -97,10 +97,6 @@ def _has_labels(path: Path) -> bool:
     named = {part.lower() for part in path.parts}
     beside = path.with_suffix(".txt").exists()
     return beside or "images" in named or bool(named & {"ok", "ng", "good", "bad"})
-
-
-def _common_folder(pictures: Sequence[Labelled]) -> Path:
-    return Path(os.path.commonpath([picture.path.resolve().parent for picture in pictures]))
 
 
 # --------------------------------------------------------------------------- the report

@@ -57,13 +57,15 @@ COMMANDS: Mapping[str, Entry] = {
     "config": Entry(f"{_ROOM}.config", "app", "The settings file: check it, explain it, show it."),
     "status": Entry(f"{_ROOM}.status", "status", "Slots, product, order, camera, last swap."),
     **_ASKED,
-    "camera": Entry(f"{_ROOM}.camera", "app", "The camera: what it offers, what is set."),
+    "camera": Entry(
+        f"{_ROOM}.camera", "app", "The camera: what it offers, what is set, a picture."
+    ),
     "models": Entry(f"{_ROOM}.models", "app", "The store: list, show, add, verify, sign, history."),
     "sources": Entry(f"{_ROOM}.sources", "app", "Where new bundles come from: list, check, pull."),
     "collect": Entry(f"{_ROOM}.collect", "app", "Pictures for the next training, and labels."),
     "parts": Entry(f"{_ROOM}.parts", "app", "Parts that were judged: list, find, count."),
-    "rollouts": Entry(f"{_ROOM}.rollouts", "app", "Rollouts: list, show, report, audit."),
-    "fleet": Entry(f"{_ROOM}.fleet", "app", "Many stations: who has what; campaigns."),
+    "rollouts": Entry(f"{_ROOM}.rollouts", "app", "Rollouts: list, show, report, replay, audit."),
+    "fleet": Entry(f"{_ROOM}.fleet", "app", "Many stations: who has what, new bundles, campaigns."),
     "orders": Entry(f"{_ROOM}.orders", "app", "Work orders: what a MES payload would do."),
     "api": Entry(f"{_ROOM}.api", "api_document", "Topics and payloads, for programs: AsyncAPI."),
     "logs": Entry(f"{_ROOM}.logs", "logs", "The daemon's log, for people."),
@@ -164,7 +166,7 @@ def loaded(name: str) -> Any:
         alone.command(name)(made)
         made = alone
     command = typer.main.get_command(made)
-    command.name = name
+    command.name, command.help = name, command.help or entry.help
     return command
 
 

@@ -34,7 +34,6 @@ _ABOUT = (
     "camera's stream and changes models without losing a frame: operators ask over MQTT or with "
     "the commands below, work orders of a MES select each product's model by themselves."
 )
-_HIDDEN = {"help", "install_completion", "show_completion"}
 
 
 def man() -> None:
@@ -75,8 +74,7 @@ def _command(path: tuple[str, ...], command: Any) -> Iterator[str]:
     words = [*path, *(_shown(argument) for argument in arguments)]
     yield f".SS {_roff(' '.join(words))}"
     yield _roff(command.help or "")
-    shown = [o for o in options if not o.hidden and o.name not in _HIDDEN]
-    yield from _terms((_names(option), _meaning(option)) for option in shown)
+    yield from _terms((_names(each), _meaning(each)) for each in options if not each.hidden)
 
 
 def _shown(argument: Any) -> str:

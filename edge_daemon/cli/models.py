@@ -36,7 +36,7 @@ from edge_daemon.core.verdicts import NEVER_REJECTS
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.models.bundle import Manifest, digest_of, read_manifest, verified_copy
 
-app = typer.Typer(no_args_is_help=True, help="The store of models of this device.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 SHOWN = 4
 """Classes and products of a line in a list."""

@@ -28,12 +28,12 @@ from edge_daemon.messaging.orders import Unreadable, compile_source
 from edge_daemon.messaging.topics import is_match
 from edge_daemon.models.store import Store
 
-app = typer.Typer(no_args_is_help=True, help="Work orders of the MES.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
 def group() -> None:
-    """Work orders of the MES."""
+    """Work orders: what a MES payload would do."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _show(readings: list[Reading], source: OrderSource, number: int) -> None:
         tell("It is empty: nothing would happen.")
     for reading in readings:
         told = f", from the order received at {reading.told}" if reading.told else ""
-        rows = {
+        rows: dict[str, Text | str] = {
             "order": reading.order or "without id",
             "product": f"{reading.product or 'none'}{told}",
             "state": f"{reading.word or '(arrival)'} → {reading.state or 'nothing'}",

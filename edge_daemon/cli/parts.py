@@ -24,7 +24,7 @@ MOST = 1000
 
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
 
-app = typer.Typer(no_args_is_help=True, help="Parts that were judged: list, find, count.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 _FIELDS = (
     *("boot", "part", "id", "serial", "triggered_at", "captured_at", "verdict", "causes"),

@@ -42,11 +42,12 @@ def page(report: Mapping[str, Any]) -> str:
     """The whole page; its data stand in it once more, so that it can be verified."""
     data = json.dumps(report, sort_keys=True).replace("<", "\\u003c")
     title = f"Rollout {report['rollout']}: {report['model']}"
-    done = report["recommendation"]
+    done, end = report["recommendation"], report["ended"]
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p>Beside {escape(report['reference'])}, since {escape(report['began'])}; "
-        f"{_ended(report)}. Made {escape(report['made'])}.</p>",
+        f"{'it runs' if end is None else f'it ended {escape(end)}'}. "
+        f"Made {escape(report['made'])}.</p>",
         f'<p class="do"><strong>{escape(_DO[done["do"]])}</strong><br>{escape(done["why"])}</p>',
         "<h2>What would change it</h2>",
         _list(report["would_change"]),
@@ -108,10 +109,6 @@ def _names_evidence(sentences: Sequence[str]) -> bool:
 def _meaning(sentences: Sequence[str]) -> str:
     """What the powers of ten say, where there are some."""
     return f"<p>{escape(EVIDENCE)}</p>" if _names_evidence(sentences) else ""
-
-
-def _ended(report: Mapping[str, Any]) -> str:
-    return "it runs" if report["ended"] is None else f"it ended {escape(report['ended'])}"
 
 
 def _verdicts(report: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from edge_daemon.core.rollout.plan import recorded_plan
 from edge_daemon.core.rollout.replay import Limits
 from edge_daemon.errors import SenderError
 
-app = typer.Typer(no_args_is_help=True, help="Rollouts: list, show, report, replay, audit.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 Id = Annotated[str | None, typer.Argument(help="A rollout's id; else the newest.", metavar="ID")]
 

@@ -28,7 +28,7 @@ from edge_daemon.sources.pace import Pace
 from edge_daemon.sources.pins import PINS_FILE, Pins
 from edge_daemon.sources.source import Offered, Source
 
-app = typer.Typer(no_args_is_help=True, help="Where new bundles come from.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 Name = Annotated[
     str | None, typer.Argument(help="A bundle's name; else all of them.", metavar="NAME")

@@ -77,7 +77,8 @@ class Live:
             leaving.cancel()
 
     async def _show(self, send: Send, leaving: asyncio.Future[None]) -> None:
-        self._start_pump()
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.ensure_future(self._run())
         serial = 0
         body = b"--" + _BOUNDARY + b"\r\n"
         while not leaving.done():
@@ -110,10 +111,6 @@ class Live:
             await self._news.wait_for(lambda: self._is_closed or self._serial > after)
 
     # ------------------------------------------------------------------ the one who waits
-
-    def _start_pump(self) -> None:
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.ensure_future(self._run())
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

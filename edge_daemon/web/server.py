@@ -57,7 +57,10 @@ class StatusPage:
 
     def __init__(self, listen: Listen, sources: PageBackend | Callable[[], Served]) -> None:
         self._listen = listen
-        self._make = _of_station(sources, listen) if isinstance(sources, PageBackend) else sources
+        if isinstance(sources, PageBackend):
+            self._make: Callable[[], Served] = partial(Pages, sources, listen.rules, ReplyBox())
+        else:
+            self._make = sources
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: uvicorn.Server | None = None
@@ -149,10 +152,6 @@ class StatusPage:
         if self._server is not None:
             self._server.should_exit = True
         self._ending = asyncio.ensure_future(self._pages.close())
-
-
-def _of_station(sources: PageBackend, listen: Listen) -> Callable[[], Served]:
-    return lambda: Pages(sources, listen.rules, ReplyBox())
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -159,3 +159,14 @@ def test_quantiles_of_few_and_none() -> None:
     assert quantile([], 0.5) is None
     assert spread([3.0]) == {"p50": 3.0, "p99": 3.0, "max": 3.0}
     assert spread(range(100))["p99"] == 99
+
+
+@pytest.mark.broker
+def test_a_drill_that_no_daemon_hears_says_so(fresh_broker: Mosquitto) -> None:
+    """The broker runs: that it should be started is no next step."""
+    device = Device(B1, B2, broker=fresh_broker)
+    words = ["drill", "--models", B1, B2, "--frames", "0", "--config", str(device.config)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 69
+    assert "No daemon listens on" in done.stderr
+    assert "Is it running, and on this broker?" in done.stderr

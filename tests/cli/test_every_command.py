@@ -226,3 +226,10 @@ def test_a_request_that_reaches_nobody_says_so(
         error = json.loads(result.stdout)["error"]
         assert error["message"] in result.stderr
         assert error["hint"]
+
+
+def test_completion_is_installed_for_the_program_and_not_for_a_group() -> None:
+    """It is an option of `edge-daemon` alone: one shell, one program."""
+    options = {each for name in COMMANDS for given in loaded(name).params for each in given.opts}
+    assert "--config" in options
+    assert "--install-completion" not in options
