@@ -235,7 +235,7 @@ def test_what_is_not_done_is_refused_and_not_left_out(
 
 def test_a_candidate_that_is_too_slow_for_the_line_is_told(line: RolloutLine) -> None:
     """It is held with its figure, and costs the line no frame."""
-    asked = line.roll("bottle@8.0.0", {"shadow": 1.0, "until": {"parts": 10}}, {"full": True})
+    asked = line.roll("bottle@8.0.0", {"shadow": 1.0, **LASTS}, {"full": True})
     rollout = line.rollout_of(asked)
     held = line.until_event("rollout_held", rollout=rollout)
     assert "drawn parts could be compared" in held["message"]

@@ -1,6 +1,6 @@
 """A whole device on which candidates are tried, an inspector who labels, and an auditor.
 
-The pixels of a frame decide its code (0 to 7), which every model tells by the left edge of its
+The pixels of a frame decide its code (0 to 3), which every model tells by the left edge of its
 first box; a part is truly bad where a frame of it has a code in `BAD`. Each model rejects the codes
 that its weights name. All that is told here was heard from the broker.
 """
@@ -30,7 +30,7 @@ from tests.sim.mosquitto import Mosquitto
 
 ENGINE = "tests.sim.rollout_line:CodedEngine"
 STAGES = frozenset(mode.value for mode in Mode)
-CODES = 8
+CODES = 4
 BAD = frozenset({0, 1})
 CLASSES = ("bottle", "scratch")
 OLD = "bottle@1.0.0"
