@@ -27,12 +27,12 @@ hypothesis.settings.load_profile("usual")
 USUAL_LOG = structlog.get_config()
 
 HERE = Path(__file__).parent
-LONGEST = "test_benches.py"
-"""It takes minutes: begun late, it would be left alone."""
-WHOLE_DAEMONS = (LONGEST, "system", "integration", "courier")
-"""Folders of files that run whole daemons for long, and mostly wait."""
+LONGEST = ("test_rollouts.py", "test_benches.py")
+"""Files that take minutes: begun late, they would be left alone."""
+WHOLE_DAEMONS = ("test_benches.py", "system", "integration", "courier", "web")
+"""Folders of files that run whole daemons or a browser for long, and mostly wait."""
 LAST_START = 0.85
-"""None of them begins in the last part: the other worker would wait for it."""
+"""None of them begins in the last part: the other workers would wait for it."""
 MOST_DESCRIPTORS = 512
 
 
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     files = list(dict.fromkeys(item.path for item in items))
     long = [file for file in files if file.relative_to(HERE).parts[0] in WHOLE_DAEMONS]
-    long.sort(key=lambda file: file.name != LONGEST)
+    long.sort(key=lambda file: file.name not in LONGEST)
     short = [file for file in files if file not in long]
     places = {file: LAST_START * at / len(long) for at, file in enumerate(long)}
     places |= {file: at / len(short) for at, file in enumerate(short)}

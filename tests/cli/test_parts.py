@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from edge_daemon.cli.main import app
@@ -130,20 +131,22 @@ def test_a_tune_is_previewed_by_the_running_daemon() -> None:
     with Device("bottle@1.0.0") as device:
         device.await_active("bottle@1.0.0")
 
-        def tune(*arguments: str) -> tuple[int, str]:
-            return command("tune", "bottle", *arguments, config=device.config)
+        def tune(*arguments: str) -> Result:
+            given = ["tune", "bottle", *arguments, "--config", str(device.config)]
+            return CliRunner().invoke(app, given)
 
-        assert tune()[0] == 2
-        assert tune("scratch.confidence=high")[0] == 2
-        assert tune("scratch.confidence=0.5", "--reset")[0] == 2
-        code, output = tune("scratch.confidence=0.5", "--preview", "10")
-        assert code == 1
-        assert "scratch.confidence is not adjustable" in output
-        code, output = tune("scratch.confidence=0.5", "--local", "--reason", "r")
-        assert code == 1
-        assert "(precondition_failed)" in output
-        code, output = tune("--reset", "--local")
-        assert (code, output.strip()) == (0, "It counts from the next frame on.")
+        assert tune().exit_code == 2
+        assert tune("scratch.confidence=high").exit_code == 2
+        assert tune("scratch.confidence=0.5", "--reset").exit_code == 2
+        said = tune("scratch.confidence=0.5", "--preview", "10")
+        assert said.exit_code == 1
+        assert "scratch.confidence is not adjustable" in said.output
+        said = tune("scratch.confidence=0.5", "--local", "--reason", "r")
+        assert said.exit_code == 1
+        assert "(precondition_failed)" in said.output
+        said = tune("--reset", "--local")
+        # What the daemon of this process logs meanwhile goes to the command's stderr.
+        assert (said.exit_code, said.stdout.strip()) == (0, "It counts from the next frame on.")
 
 
 def test_a_part_is_found_with_its_pictures(counted: Path, tmp_path: Path) -> None:

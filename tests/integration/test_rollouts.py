@@ -81,7 +81,7 @@ both = pytest.mark.parametrize("line", ["by_trigger", "by_frame"], indirect=True
 def test_a_good_candidate_walks_to_full_by_itself(line: RolloutLine) -> None:
     """Shadow, a share, full; the labels say that what it rejects besides is truly bad."""
     line.inspector.labels_all = True
-    share = {"share": 0.5, "either": "none", "until": {"parts": 40}}
+    share = {"share": 0.5, "either": "none", "until": {"parts": 15}}
     asked = line.roll(GOOD, RUNS, share, {"full": True})
     outcome = line.outcome(asked)
     assert (outcome["status"], outcome.get("error")) == ("succeeded", None)
@@ -157,10 +157,10 @@ def test_advance_hold_and_abort_are_obeyed(line: RolloutLine) -> None:
     """A hold freezes what the evidence would do; a person may go on all the same."""
     line.inspector.labels_all = True
     line.ask("hold", reason="audit")
-    asked = line.roll(GOOD, {"shadow": 1.0, "until": {"parts": 20}}, {"share": 0.2, **LASTS})
+    asked = line.roll(GOOD, {"shadow": 1.0, "until": {"parts": 10}}, {"share": 0.2, **LASTS})
     rollout = line.rollout_of(asked)
     line.until_stage("shadow")
-    line.ear.until(lambda: line.state["stage_parts"] > 60)
+    line.ear.until(lambda: line.state["stage_parts"] > 30)
     assert line.state["stage"] == "shadow"
     assert line.ask("advance", by="kim")["status"] == "succeeded"
     line.until_stage("share 0.2")
@@ -234,7 +234,7 @@ def test_what_is_not_done_is_refused_and_not_left_out(
 
 def test_a_candidate_that_is_too_slow_for_the_line_is_told(line: RolloutLine) -> None:
     """It is held with its figure, and costs the line no frame."""
-    asked = line.roll("bottle@8.0.0", {"shadow": 1.0, "until": {"parts": 10}}, {"full": True})
+    asked = line.roll("bottle@8.0.0", {"shadow": 1.0, **LASTS}, {"full": True})
     rollout = line.rollout_of(asked)
     held = line.until_event("rollout_held", rollout=rollout)
     assert "drawn parts could be compared" in held["message"]

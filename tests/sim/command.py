@@ -10,13 +10,9 @@ from edge_daemon.cli.main import app
 
 
 def command(*words: str, config: Path | None = None) -> tuple[int, str]:
-    """Its exit code and its answer; an error that it does not answer is raised.
-
-    What a daemon of this process logs meanwhile goes to the command's stderr: the answer of one
-    that succeeds is what stands on stdout.
-    """
+    """Its exit code and what it printed; an error that it does not answer is raised."""
     chosen = [] if config is None else ["--config", str(config)]
     result = CliRunner().invoke(app, [*words, *chosen])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return result.exit_code, result.output if result.exit_code else result.stdout
+    return result.exit_code, result.output

@@ -32,10 +32,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_elsewhere(tmp_path_factory.mktemp("weights"), "onnx", "openvino")
 
 
-@pytest.fixture(scope="module", params=[Start.SPAWN, Start.FORK], ids=["spawn", "fork"])
+@pytest.fixture(scope="module")
 def spares(request: pytest.FixtureRequest, weights: Path) -> Iterator[SparePool]:
+    """Workers are forked where the test does not say how they begin."""
     spec = WorkerSpec(ENGINE, {"threads": 2}, readable=(str(weights.parent),))
-    pool = SparePool(spec, request.param, settle_s=0.0, start_timeout_s=GENEROUS_S)
+    start = getattr(request, "param", Start.FORK)
+    pool = SparePool(spec, start, settle_s=0.0, start_timeout_s=GENEROUS_S)
     yield pool
     pool.close()
 
@@ -52,7 +54,13 @@ def _order(weights: Path) -> LoadOrder:
     return LoadOrder(ref, "00", weights.parent, weights, "detect", CLASSES, 64, 0.5)
 
 
+however_it_begins = pytest.mark.parametrize(
+    "spares", [Start.SPAWN, Start.FORK], ids=["spawn", "fork"], indirect=True
+)
+
+
 # The libraries of the last two are imported inside the closed cage.
+@however_it_begins
 @pytest.mark.parametrize("name", ["tiny.pt", "tiny.onnx", "tiny_openvino_model"])
 def test_a_network_judges_frames_and_files_alike(
     slot: ProcessSlot, weights: Path, frame: FrameAddress, tmp_path: Path, name: str
@@ -69,6 +77,7 @@ def test_a_network_judges_frames_and_files_alike(
     assert slot.infer_file(image, GENEROUS_S).detections == found.detections
 
 
+@however_it_begins
 def test_a_hostile_checkpoint_is_refused_and_its_code_never_runs(
     slot: ProcessSlot, weights: Path
 ) -> None:
@@ -79,6 +88,7 @@ def test_a_hostile_checkpoint_is_refused_and_its_code_never_runs(
     assert not (weights / "canary").exists()
 
 
+@however_it_begins
 def test_every_thread_of_a_network_is_in_the_cage(
     slot: ProcessSlot, weights: Path, frame: FrameAddress
 ) -> None:
