@@ -270,4 +270,5 @@ def read(content: bytes, name: str) -> Record:
 
 def read_box(plain: Sequence[Any]) -> Box:
     """Four numbers; raises ValueError."""
-    return msgspec.convert(plain, Box)
+    box: Box = msgspec.convert(plain, Box)
+    return box
