@@ -29,8 +29,8 @@ def test_nothing_is_said_where_parts_bring_no_contrast() -> None:
 
 def test_the_light_of_a_day_is_followed() -> None:
     """All pictures become brighter: what was the contrast of a part is that of an empty belt."""
-    bare = learned(40.0, 20.0)
-    for _ in range(300):
+    bare = learned(40.0, 20.0, pictures=2000)
+    for _ in range(200):
         bare.note(80.0, has_part=True)
         bare.note(40.0, has_part=False)
     assert not bare.is_part_likely(41.0)
