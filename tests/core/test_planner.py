@@ -25,6 +25,7 @@ from edge_daemon.core.events import (
     QuarantineChanged,
     RequestReceived,
     SlotLost,
+    StageReached,
     Started,
     StoreChanged,
     TimePassed,
@@ -377,6 +378,15 @@ def test_a_late_judgement_of_another_trial_changes_nothing() -> None:
     scenario = Scenario().running().swapped()
     before = scenario.state
     assert scenario.tell(TrialJudged("t-0", False, "late")).state == before
+
+
+def test_who_asked_hears_how_far_the_work_is_and_nothing_of_an_older_job() -> None:
+    scenario = Scenario().running().tell(swap("b@2"))
+    job = next(a for a in scenario.effects if isinstance(a, Prepare))
+    scenario.tell(StageReached(job.token, "load"))
+    (reply,) = (each for each in scenario.records if isinstance(each, Reply))
+    assert (reply.request.id, reply.status, reply.stage) == ("r1", Status.PROGRESS, "load")
+    assert scenario.tell(StageReached(job.token - 1, "gate")).records == ()
 
 
 def test_a_verb_that_is_not_about_orders_lifts_no_hold() -> None:

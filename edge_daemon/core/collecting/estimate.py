@@ -2,8 +2,8 @@
 
 Not every part has a picture, but the probability of each is known: a part that was drawn with the
 probability 0.002 stands for 500. A part that the station passed and that is bad is found in this
-way only. Of the intervals of two counts together each has half of the error (Bonferroni). They
-cover the truth at least as often as they say, and are wide where few parts were labelled.
+way only. A share is made of two totals, and each has half of its error (Bonferroni): its interval
+covers the truth at least as often as it says, and is wide where few parts were labelled.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _class_of(part: Sampled) -> _Class:
 
 
 def _total(parts: Sequence[Sampled], weights: dict[_Class, float], *, is_bad: bool) -> Interval:
-    """How many parts are so; these bounds, and those of one more total, miss in 5 % at most."""
+    """How many parts are bad, or good; two such intervals miss the truth in 5 % at most."""
     known, most = 0.0, 0.0
     drawn: list[float] = []
     for part in parts:
