@@ -34,7 +34,8 @@ class Forecasts:
         threading.Thread(target=self._make, args=(effect,), name="forecast", daemon=True).start()
 
     def _make(self, effect: MakeForecast) -> None:
-        told, refusal = Forecast(()), None
+        told = Forecast(())
+        refusal: Refusal | None = None
         with contained() as attempt:  # whatever it was becomes the answer
             told = forecast_of(effect.plan, self._journal, self._now_utc())
         if (fault := attempt.fault) is not None:
