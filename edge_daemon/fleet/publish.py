@@ -91,9 +91,7 @@ def packed(
             entries, _ = opened.entries()
         pieces = [_piece(verified.folder, entry.path, entry.size) for entry in entries]
         pieces.sort(key=lambda piece: (piece.path == MANIFEST_FILE, piece.path))
-        yield Package(
-            manifest, tuple(pieces), verified.signer.name if verified.signer else None
-        )
+        yield Package(manifest, tuple(pieces), verified.signer.name if verified.signer else None)
 
 
 def _piece(folder: Path, path: str, size: int) -> Piece:
