@@ -15,7 +15,7 @@ import os
 import re
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -108,10 +108,6 @@ class PartPictures:
         self._make_room(index, size)
         path = self._folder / _named(_place(judged), _serial(parts))
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path.with_suffix(".json"), content)
-        if drawn is not None:
-            write_whole(drawn_of(path), drawn)
-        write_whole(path, jpeg)  # last: a picture that is there has its facts
         row = PictureRow(
             str(path.relative_to(self._folder)),
             self._boot,
@@ -120,7 +116,15 @@ class PartPictures:
             judged.verdict.value,
             size,
         )
-        index.add((row, self._rows(judged.frame, parts)))
+        with ExitStack() as undo:  # what the index does not know would take room for ever
+            for each in (path.with_suffix(".json"), drawn_of(path), path):
+                undo.callback(each.unlink, missing_ok=True)
+            write_whole(path.with_suffix(".json"), content)
+            if drawn is not None:
+                write_whole(drawn_of(path), drawn)
+            write_whole(path, jpeg)  # last: a picture that is there has its facts
+            index.add((row, self._rows(judged.frame, parts)))
+            undo.pop_all()
 
     def tend(self) -> None:
         """Now and then: parts that were told, and pictures that are too old."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -37,8 +37,11 @@ class PictureFolder:
             self._kept = self._scan()
         self._make_room(len(jpeg) + len(facts))
         path = self._folder / f"{stem}.jpg"
-        write_whole(path.with_suffix(".json"), facts)
-        write_whole(path, jpeg)  # last: a picture that is there has its facts
+        with ExitStack() as undo:  # nobody would remove facts without their picture
+            undo.callback(path.with_suffix(".json").unlink, missing_ok=True)
+            write_whole(path.with_suffix(".json"), facts)
+            write_whole(path, jpeg)  # last: a picture that is there has its facts
+            undo.pop_all()
         self._kept.append((stem, len(jpeg) + len(facts)))
         self._size_bytes += len(jpeg) + len(facts)
         return path

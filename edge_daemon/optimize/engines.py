@@ -64,8 +64,9 @@ def build(kind: str, order: LoadOrder, destination: Path, tools: Tools) -> str:
     """
     options = {"kind": kind, "threads": tools.threads, "device": order.device}
     with Scratch() as scratch:
-        spec = WorkerSpec(tools.exporter, options, readable=(str(order.folder),), large_files=True)
-        with single_slot(spec, scratch) as slot:
+        readable = (str(order.folder),)
+        spec = WorkerSpec(tools.exporter, options, readable, scratch, large_files=True)
+        with single_slot(spec) as slot:
             try:
                 slot.load(order, BUILD_TIMEOUT_S)
             except EdgeDaemonError as error:
@@ -99,11 +100,7 @@ def prove(
     spec = WorkerSpec(tools.engine, options, readable=readable)
     agreement = Agreement()
     times: tuple[list[float], list[float]] = ([], [])
-    with (
-        Scratch() as scratch,
-        single_slot(spec, scratch) as old,
-        single_slot(spec, scratch) as new,
-    ):
+    with single_slot(spec) as old, single_slot(spec) as new:
         for slot, order in ((old, original), (new, engine)):
             slot.load(order, LOAD_TIMEOUT_S)
             slot.promote()

@@ -212,7 +212,7 @@ class _Resident:
 
     def _key(self, memory: FrameMemory) -> int:
         """The worker's name for a frame memory, which it maps at the first use."""
-        for key, attached in list(self._attached.items()):  # another thread may detach one
+        for key, attached in self._attached.copy().items():  # another thread may detach one
             if attached() is memory:
                 return key
         while len(self._attached) >= _ATTACHED_LIMIT:

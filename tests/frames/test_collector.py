@@ -105,6 +105,18 @@ def test_the_oldest_pictures_make_room_within_the_quota(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 7
 
 
+def test_a_picture_that_the_disk_refuses_leaves_no_facts(tmp_path: Path) -> None:
+    """The quota counts pictures: facts alone would take room for ever."""
+    folder = RejectedFolder(tmp_path, 10**6)
+    path = folder.write(judged(1), b"jpeg")
+    for each in tmp_path.iterdir():
+        each.unlink()
+    path.mkdir()
+    with pytest.raises(OSError, match=path.name):
+        folder.write(judged(1), b"jpeg")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_disk_that_fails_is_told_counted_and_costs_no_frame(lane: Lane, tmp_path: Path) -> None:
     """Where the folder cannot be, the fault names no path, and every frame is given back."""
     (tmp_path / "ng").write_text("a file is in the way")

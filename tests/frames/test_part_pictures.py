@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -19,6 +20,7 @@ from edge_daemon.core.recipe import digest
 from edge_daemon.core.traceability import Choice
 from edge_daemon.core.values import UNASSIGNED, Detection, Recipe, Rule, Verdict
 from edge_daemon.core.zones import Zone
+from edge_daemon.errors import StateError
 from edge_daemon.frames.collector import PICTURES, Collector, PictureCounts, as_jpeg
 from edge_daemon.frames.images import encode
 from edge_daemon.frames.part_pictures import NO_ORDER, PartPictures, RetentionLimits, drawn_of
@@ -349,6 +351,17 @@ def test_the_lane_is_asked_for_each_frame_and_waits_for_none(tmp_path: Path) -> 
     found = [find_pictures(tmp_path, f"SN-{n}")[0].part.frame for n in wanted]
     assert found == wanted
     lane.ring.close()
+
+
+def test_a_picture_that_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
+    """The disk refuses the picture, or the index: no quota would ever remove what is left."""
+    pictures = kept(tmp_path)
+    pictures.tend()
+    with closing(sqlite3.connect(tmp_path / FILE)) as index:
+        index.execute("ALTER TABLE pictures RENAME TO elsewhere")
+    with pytest.raises(StateError):
+        pictures.write(framed(1), JPEG, JPEG)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [FILE]
 
 
 def test_a_disk_that_takes_none_is_a_fault(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def test_a_scratch_folder_that_is_given_stays(tmp_path: Path) -> None:
     bundle, scratch = tmp_path / "bundle", tmp_path / "scratch"
     bundle.mkdir()
     scratch.mkdir()
-    spec = WorkerSpec(SPEC.engine, readable=(str(bundle),))
-    with single_slot(spec, str(scratch)) as slot:
+    spec = WorkerSpec(SPEC.engine, readable=(str(bundle),), scratch=str(scratch))
+    with single_slot(spec) as slot:
         slot.load(order(bundle), GENEROUS_S)
         assert any(scratch.iterdir())
     assert scratch.is_dir()
