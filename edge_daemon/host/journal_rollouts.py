@@ -293,15 +293,13 @@ class RolloutTable:
 
     def appraisals(self) -> tuple[tuple[str, str, str], ...]:
         """(who, true verdict, said) of each operator's last word on a challenge part."""
-        found = self._rows(
-            "SELECT f.by_whom, c.verdict, f.verdict FROM feedback f JOIN feedback c"
-            " ON c.boot = f.boot AND c.part = f.part AND c.source = 'challenge'"
-            " WHERE f.source = 'operator'"
-            " AND f.seq IN (SELECT max(seq) FROM feedback GROUP BY boot, part, source, by_whom)"
-            " AND c.seq IN (SELECT max(seq) FROM feedback GROUP BY boot, part, source)"
-            " ORDER BY f.seq"
+        found = self._rows(  # the few challenge parts first: labels are many
+            "SELECT f.seq, f.boot, f.part, f.by_whom, c.verdict, f.verdict FROM feedback c"
+            " CROSS JOIN feedback f ON f.boot = c.boot AND f.part = c.part"
+            " WHERE c.source = 'challenge' AND f.source = 'operator' ORDER BY c.seq, f.seq"
         )
-        return tuple((who, truth, said) for who, truth, said in found)
+        last = {(boot, part, who): (seq, who, *words) for seq, boot, part, who, *words in found}
+        return tuple((who, truth, said) for _, who, truth, said in sorted(last.values()))
 
     def assigned(self, rollout: str) -> Iterator[tuple[str, bytes]]:
         """(boot, result) of the parts that are kept and were assigned by this rollout, in order.

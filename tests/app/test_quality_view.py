@@ -14,7 +14,7 @@ from edge_daemon.core.rollout.audit import sampled
 from edge_daemon.core.values import Verdict
 from edge_daemon.host.journal import Entry
 from edge_daemon.host.journal_parts import PartRow, PartsEntry
-from edge_daemon.host.journal_rollouts import AuditRow
+from edge_daemon.host.journal_rollouts import AuditRow, FeedbackRow, RolloutsEntry
 from tests.control.test_rollout_evaluator import Rig
 from tests.sim.station import Station
 
@@ -97,3 +97,14 @@ def test_what_the_labels_of_each_person_are_worth(rig: Rig) -> None:
         ("lee", 0.5, 0.5, 10),
     ]
     assert [one.false_alarm for one in lines] == [None, None], "no good part was among them"
+
+
+@pytest.mark.timeout(60)
+def test_many_labels_hold_up_nobody_who_asks_for_the_labels_of_challenge_parts(rig: Rig) -> None:
+    """The journal is locked meanwhile: 20,000 labels are not compared with one another."""
+    rows = tuple(
+        FeedbackRow("f", 1e9, "boot", part, "ng", "operator", "kim", "ng") for part in range(20_000)
+    )
+    truth = FeedbackRow("c", 1e9, "boot", 7, "ok", "challenge", "lab", "ng")
+    rig.station.journal.commit(Entry(rollouts=RolloutsEntry(feedback=(*rows, truth))))
+    assert rig.station.journal.rollouts.appraisals() == (("kim", "ok", "ng"),)
