@@ -13,7 +13,7 @@ from edge_daemon.control.desired_state import MEMORY_FILE as DESIRED_FILE
 from edge_daemon.control.desired_state import parse_memory
 from edge_daemon.fleet.freshness.current import CURRENT_FILE, parse_remembered
 from edge_daemon.fleet.memory import MEMORY_FILE as FLEET_FILE
-from edge_daemon.fleet.memory import parse_kept
+from edge_daemon.fleet.memory import read_kept
 from edge_daemon.host.disk import RESERVE_FILE, SetAside, set_aside, set_aside_unless
 from edge_daemon.models.first_seen import parse_seen
 from edge_daemon.models.store import MEMORY_FILE as SEEN_FILE
@@ -24,7 +24,7 @@ _LIMIT_BYTES = 64 << 20
 _PARSERS = {
     SEEN_FILE: parse_seen,
     DESIRED_FILE: parse_memory,
-    FLEET_FILE: parse_kept,
+    FLEET_FILE: read_kept,
     CURRENT_FILE: parse_remembered,
 }
 _FILES = (RESERVE_FILE, SOCKET)
