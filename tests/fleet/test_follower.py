@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -248,6 +249,26 @@ def test_a_stop_that_came_while_the_disk_was_full_holds_and_is_kept_once_there_i
     assert rig.forgotten == [STOP[0], OPEN[0]]
     assert read_kept(in_its_place.read_bytes()).memory.heard[MADE.id].is_stopped
     assert rig.asked == []
+
+
+def test_that_campaigns_are_not_followed_is_a_problem_for_as_long_as_it_lasts(
+    tmp_path: Path,
+) -> None:
+    rig, pause = Rig(tmp_path), threading.Event()
+    rig.hear(*rig.signed(MADE))
+    rig.broken = StateError("The journal cannot be read.")
+    rig.follower.start()
+    rig.follower.begin()
+    try:
+        while not rig.follower.problems:
+            pause.wait(0.02)
+        (told,) = rig.follower.problems
+        assert told == "campaigns are not followed: The journal cannot be read."
+        rig.broken = None
+        while rig.follower.problems:
+            pause.wait(0.02)
+    finally:
+        rig.follower.stop()
 
 
 def test_a_stop_that_came_while_the_station_could_not_be_looked_at_holds(tmp_path: Path) -> None:
