@@ -13,7 +13,7 @@ from edge_daemon.collecting import record
 from edge_daemon.collecting.catalogue import Catalogue
 from edge_daemon.core.values import BundleRef
 from edge_daemon.fleet.freshness.current import parse_remembered
-from edge_daemon.fleet.memory import parse_kept
+from edge_daemon.fleet.memory import read_kept
 from edge_daemon.host.audit import Anchor
 from edge_daemon.host.journal import AuditRow, Entry, Journal
 from edge_daemon.messaging.messages import ReplyTo
@@ -41,7 +41,7 @@ INFINITE: dict[str, dict[str, Any]] = {
 READERS: dict[str, Callable[[bytes], object]] = {
     "anchor": Anchor.parse,
     "remembered": parse_remembered,
-    "kept": parse_kept,
+    "kept": read_kept,
     "seen": parse_seen,
     "record": lambda content: record.read(content, "20261128T143001123Z-000000001-00"),
 }

@@ -109,6 +109,8 @@ class Campaigns:
         return self._freshness.fresh_until() if self._freshness is not None else None
 
     def problems(self) -> tuple[str, ...]:
-        """What people should know of the fleet's metadata and of the courier; any thread."""
-        stale = self._freshness.problems() if self._freshness is not None else ()
-        return (*stale, *(self._courier.problem() if self._courier is not None else ()))
+        """What people should know of metadata, courier and campaigns; any thread."""
+        found = self._freshness.problems() if self._freshness is not None else ()
+        if self._follower is not None and self._courier is not None:
+            found += (*self._courier.problem(), *self._follower.problems)
+        return found

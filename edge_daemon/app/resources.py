@@ -19,7 +19,7 @@ from edge_daemon.control.desired_state import parse_memory
 from edge_daemon.core.values import Instant
 from edge_daemon.fleet.freshness.current import CURRENT_FILE, parse_remembered
 from edge_daemon.fleet.memory import MEMORY_FILE as FLEET_FILE
-from edge_daemon.fleet.memory import parse_kept
+from edge_daemon.fleet.memory import read_kept
 from edge_daemon.host.clock import Clock
 from edge_daemon.host.disk import RESERVE_FILE, Reserve, SetAside, set_aside, set_aside_unless
 from edge_daemon.host.gpu import Gpu, open_gpu
@@ -38,7 +38,7 @@ _LIMIT_BYTES = 64 << 20
 _PARSERS = {
     SEEN_FILE: parse_seen,
     DESIRED_FILE: parse_memory,
-    FLEET_FILE: parse_kept,
+    FLEET_FILE: read_kept,
     CURRENT_FILE: parse_remembered,
 }
 

@@ -193,6 +193,18 @@ def record_of(boot: str, judged: Judged, chosen: Sequence[Inclusion], made: Save
     )
 
 
+def both_of(old: ShownPart, new: ShownPart) -> ShownPart:
+    """What is known of one part by two records of it."""
+    reasons = sorted({*old.reasons, *new.reasons}, key=lambda why: why.rank)
+    return changed(
+        new,
+        probability=max(old.probability, new.probability),
+        reasons=tuple(reasons),
+        is_audited=old.is_audited or new.is_audited,
+        told=new.told or old.told,
+    )
+
+
 def told_of(part: PartOutcome) -> PartResult:
     """A part's result."""
     return PartResult(part.part, part.id, part.serial, part.verdict.value, part.causes)

@@ -19,10 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace as changed
-
 from edge_daemon.collecting.files import STATUS, clean, size_of, take_away, whole_record
-from edge_daemon.collecting.record import PartResult, Record, ShownPart, read, told_of, written
+from edge_daemon.collecting.record import PartResult, Record, both_of, read, told_of, written
 from edge_daemon.core.collecting.alike import PictureDescriptor, Recent
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.quota import goes_first
@@ -375,16 +373,5 @@ def _joined(old: Record, new: Record) -> Record:
         new,
         leading=leading,
         alike=max(old.alike, new.alike),
-        parts=tuple(_both_of(known.get(each.unit, each), each) for each in new.parts),
-    )
-
-
-def _both_of(old: ShownPart, new: ShownPart) -> ShownPart:
-    reasons = sorted({*old.reasons, *new.reasons}, key=lambda why: why.rank)
-    return changed(
-        new,
-        probability=max(old.probability, new.probability),
-        reasons=tuple(reasons),
-        is_audited=old.is_audited or new.is_audited,
-        told=new.told or old.told,
+        parts=tuple(both_of(known.get(each.unit, each), each) for each in new.parts),
     )

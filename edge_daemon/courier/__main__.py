@@ -102,7 +102,7 @@ class Courier:
 
     def _joined(self, share: wire.Share) -> Swarm:
         try:
-            from edge_daemon.courier.swarm import Link, Swarm  # noqa: PLC0415 - an extra
+            from edge_daemon.courier.swarm import Swarm  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise BoxError(
                 "libtorrent is not installed, so nothing can be shared.",
@@ -112,9 +112,7 @@ class Courier:
         self._authority = normal(_read(Path(share.ca)))
         for needed in (share.certificate, share.key):
             _read(Path(needed))
-        files = (Path(share.certificate), Path(share.key), Path(share.ca))
-        caps = (share.up_mbit, share.down_mbit)
-        return Swarm(Link(self._at, *files, share.port, *caps, share.local))
+        return Swarm(self._at, share)
 
     def serve(self) -> None:
         """Return when the daemon is gone."""

@@ -16,6 +16,7 @@ from typing import Any
 import libtorrent as lt
 
 from edge_daemon.courier.torrent import Torrent
+from edge_daemon.courier.wire import Share
 from edge_daemon.errors import BoxError
 
 _BYTES_IN_MBIT = 125_000
@@ -31,29 +32,6 @@ MOST_PEERS = 64
 
 
 @dataclass(frozen=True)
-class Link:
-    """How this station shares: on which address, how fast, and who it is.
-
-    Args:
-        address: the address to listen on, of the plant's network.
-        port: 0: any.
-        up_mbit, down_mbit: caps in Mbit/s, over all peers.
-        certificate, key: PEM files of this station's swarm certificate.
-        ca: PEM file of the authority that neighbours' certificates are of.
-        local: whether neighbours are looked for in the local network as well.
-    """
-
-    address: str
-    certificate: Path
-    key: Path
-    ca: Path
-    port: int = 0
-    up_mbit: float = 40.0
-    down_mbit: float = 80.0
-    local: bool = True
-
-
-@dataclass(frozen=True)
 class Counts:
     """Bytes of pieces that came from neighbours and went to them, and how many are connected; what
     was found to be wrong did not come."""
@@ -66,12 +44,14 @@ class Counts:
 class Swarm:
     """One station in one swarm at a time; one thread at a time, but for `rest`.
 
+    `address`: of the plant's network, to listen on.
+
     Raises BoxError where it cannot listen.
     """
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._session = lt.session(_settings(link))
+    def __init__(self, address: str, share: Share) -> None:
+        self._address, self._share = address, share
+        self._session = lt.session(_settings(address, share))
         self._limit_local_peers()
         self._handle: lt.torrent_handle | None = None
         self._torrent: Torrent | None = None
@@ -93,12 +73,11 @@ class Swarm:
             for alert in self._session.pop_alerts():
                 if isinstance(alert, lt.listen_failed_alert):
                     raise BoxError(
-                        f"The courier cannot listen on {self._link.address}: "
-                        f"{alert.error.message()}.",
+                        f"The courier cannot listen on {self._address}: {alert.error.message()}.",
                         hint="Correct fleet.share.interface.",
                     )
         raise BoxError(
-            f"The courier cannot listen on {self._link.address}.",
+            f"The courier cannot listen on {self._address}.",
             hint="Correct fleet.share.interface.",
         )
 
@@ -170,7 +149,7 @@ class Swarm:
         params.trackers, params.url_seeds, params.http_seeds = [], [], []
         handle = self._session.add_torrent(params)
         # It reads the files' content now; a certificate that is renewed counts from the next one.
-        handle.set_ssl_certificate(str(self._link.certificate), str(self._link.key), "")
+        handle.set_ssl_certificate(self._share.certificate, self._share.key, "")
         handle.set_max_connections(MOST_PEERS)
         handle.clear_error()
         handle.resume()
@@ -179,7 +158,7 @@ class Swarm:
     def meet(self, peers: Iterable[tuple[str, int]]) -> None:
         """Neighbours by address and port; those who are connected already stay."""
         for address, port in list(peers)[:MOST_PEERS]:
-            if self._handle is not None and (address, port) != (self._link.address, self.port):
+            if self._handle is not None and (address, port) != (self._address, self.port):
                 self._handle.connect_peer((address, port))
 
     # ------------------------------------------------------------------ pieces
@@ -257,14 +236,14 @@ class Swarm:
         return None if self._handle is None else self._handle.status()
 
 
-def _settings(link: Link) -> Any:
-    address = f"[{link.address}]" if ":" in link.address else link.address
+def _settings(address: str, share: Share) -> Any:
+    listening = f"[{address}]" if ":" in address else address
     mask = lt.alert.category_t
     return {
-        "listen_interfaces": f"{address}:{link.port}s",
-        "outgoing_interfaces": link.address,
-        "upload_rate_limit": int(link.up_mbit * _BYTES_IN_MBIT),
-        "download_rate_limit": int(link.down_mbit * _BYTES_IN_MBIT),
+        "listen_interfaces": f"{listening}:{share.port}s",
+        "outgoing_interfaces": address,
+        "upload_rate_limit": int(share.up_mbit * _BYTES_IN_MBIT),
+        "download_rate_limit": int(share.down_mbit * _BYTES_IN_MBIT),
         "rate_limit_ip_overhead": True,
         "peer_dscp": _LOWER_EFFORT,
         "urlseed_max_request_bytes": 512 << 10,
@@ -286,7 +265,7 @@ def _settings(link: Link) -> Any:
         | mask.storage_notification,
         "user_agent": "edge-daemon",
         **dict.fromkeys(_CLOSED, False),
-        "enable_lsd": link.local,
+        "enable_lsd": share.local,
         "enable_incoming_utp": True,
         "enable_outgoing_utp": True,
     }

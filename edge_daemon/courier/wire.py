@@ -29,8 +29,11 @@ class SourceSpec(msgspec.Struct, frozen=True):
 
 
 class Share(msgspec.Struct, frozen=True):
-    """`fleet.share`: see `swarm.Link`; `settle_s`: see `delivery.DeliveryTools`; `first_wait_s`,
-    `wait_s`: see `election.patience_s`."""
+    """`fleet.share`: where and how fast a station shares, and the PEM files that say who it is.
+
+    `port` 0: any. `local`: whether neighbours are looked for in the local network as well.
+    `settle_s`: see `delivery.DeliveryTools`; `first_wait_s`, `wait_s`: see `election.patience_s`.
+    """
 
     interface: str
     certificate: str

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_daemon.core.fleet.campaign import Campaign, read_campaign
 from edge_daemon.documents import DocumentError, Limits, parse, read_bytes, read_text
 from edge_daemon.errors import ConfigurationError, SenderError
-from edge_daemon.fleet.messages import KIND
+from edge_daemon.fleet.messages import KIND, plain_key
 from edge_daemon.models.countersigned import text_in
 
 MOST_BYTES = 256 << 10
@@ -22,8 +22,8 @@ def load_campaign(file: Path) -> tuple[Campaign, bytes | None]:
     """
     try:
         content = read_bytes(file, MOST_BYTES)
-        envelope = content.strip() if _is_envelope(content) else None
-        if envelope is not None:
+        if plain_key(content, "payload") is not None:
+            envelope = content.strip()
             return read_campaign(json.loads(text_in(envelope, KIND))), envelope
         return read_campaign(parse(read_text(file, MOST_BYTES), _LIMITS).value), None
     except DocumentError as error:
@@ -34,11 +34,3 @@ def load_campaign(file: Path) -> tuple[Campaign, bytes | None]:
         ) from error
     except ValueError as error:
         raise SenderError(f"What was signed in {file} is no campaign.") from error
-
-
-def _is_envelope(content: bytes) -> bool:
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(document, dict) and "payload" in document

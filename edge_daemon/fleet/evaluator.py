@@ -318,13 +318,25 @@ def watch(
     for each in CAMPAIGN_FILTERS:
         client.listen(each, topics.take)
 
-    def read() -> bool:
-        return _is_read(client, topics, hearing)
+    def read() -> None:
+        """Return when all was read, or nobody wants it any more."""
+        while not stopped.is_set():
+            began_at = time.monotonic()
+            try:
+                topics.read(client)
+            except BrokerError:
+                hearing.refused()
+                stopped.wait(1.0)
+            else:
+                hearing.granted(began_at)
+                return
 
-    reader = threading.Thread(
-        target=_read_on, args=(read, stopped), name="fleet-reader", daemon=True
-    )
-    _read_once(read, stopped)
+    def read_on() -> None:
+        while not stopped.is_set():
+            read()
+
+    reader = threading.Thread(target=read_on, name="fleet-reader", daemon=True)
+    read()
     reader.start()
     while not stopped.is_set():
         news.clear()
@@ -336,28 +348,6 @@ def watch(
         stopped.wait(BETWEEN_S)  # many reports come at once
         news.wait(1.0)
     reader.join(2.0)
-
-
-def _read_on(read: Callable[[], bool], stopped: threading.Event) -> None:
-    while not stopped.is_set():
-        _read_once(read, stopped)
-
-
-def _read_once(read: Callable[[], bool], stopped: threading.Event) -> None:
-    """Returns when it was read, or nobody wants it any more."""
-    while not (stopped.is_set() or read()):
-        stopped.wait(1.0)
-
-
-def _is_read(client: Client, topics: CampaignTopics, hearing: Hearing) -> bool:
-    began_at = time.monotonic()
-    try:
-        topics.read(client)
-    except BrokerError:
-        hearing.refused()
-        return False
-    hearing.granted(began_at)
-    return True
 
 
 def device_at(topic: str) -> str | None:

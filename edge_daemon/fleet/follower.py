@@ -112,6 +112,8 @@ class Follower:
         self._news: queue.SimpleQueue[Incoming | None] = queue.SimpleQueue()
         self._may_begin = threading.Event()
         self._stopped = threading.Event()
+        self.problems: tuple[str, ...] = ()
+        """What people should know of it; any thread."""
         self._boundary = ErrorBoundary(_log, "campaign_not_followed", is_rare=True)
         self._waits: dict[str, str] = {}
         self._expired = Expired()
@@ -151,8 +153,10 @@ class Follower:
     def _run(self) -> None:
         self._may_begin.wait()
         while not self._stopped.is_set():
-            with self._boundary.turn():
+            with self._boundary.turn() as attempt:
                 self.look(self._taken())
+            fault = attempt.fault
+            self.problems = () if fault is None else (f"campaigns are not followed: {fault}",)
 
     def _taken(self) -> list[Incoming]:
         """What came, after a moment at the latest."""
@@ -241,7 +245,8 @@ class Follower:
         if topic == messages.TIMESTAMP:
             return self._stamped(kept, payload)
         if not topic.endswith("/campaign"):
-            self._look_first(topic)
+            if self._with.freshness is not None and messages.is_open_topic(topic):
+                self._with.freshness.ask()  # so that it is current when it is joined
             memory = station.hear(kept.memory, messages.read_message(topic, payload))
             return replace(kept, memory=memory)
         campaign = messages.read_signed_campaign(topic, payload, self._signers)
@@ -261,11 +266,6 @@ class Follower:
             return kept
         _log.info("campaign_accepted", campaign=campaign.id, serial=campaign.serial)
         return replace(kept, memory=memory, envelope=envelope)
-
-    def _look_first(self, topic: str) -> None:
-        """A wave is opened: what is current is looked at again before it is joined."""
-        if self._with.freshness is not None and messages.is_open_topic(topic):
-            self._with.freshness.ask()
 
     def _stamped(self, kept: StoredMemory, payload: bytes) -> StoredMemory:
         """A word on what is current: TUF's, or one of the signers', which may hold TUF's too."""

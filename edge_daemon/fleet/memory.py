@@ -96,13 +96,9 @@ def write_kept(kept: StoredMemory) -> bytes:
     return json.dumps(plain, sort_keys=True).encode()
 
 
-def parse_kept(content: bytes) -> StoredMemory:
-    """What was remembered; raises ValueError for anything else."""
-    return read_kept(content, None)
-
-
-def read_kept(content: bytes, signers: Signers | None) -> StoredMemory:
-    """The same, with the campaign only if the keys of today signed it; None: whoever did."""
+def read_kept(content: bytes, signers: Signers | None = None) -> StoredMemory:
+    """What was remembered, with the campaign only if the keys of today signed it; None: whoever
+    did. Raises ValueError for anything else."""
     try:
         plain = json.loads(content)
         envelope = None if plain["envelope"] is None else plain["envelope"].encode()

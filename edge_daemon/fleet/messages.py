@@ -134,7 +134,7 @@ def read_timestamp(payload: bytes, signers: Signers) -> Timestamp:
 
 def is_tuf(payload: bytes) -> bool:
     """Whether it is metadata of TUF, not a text that one of the signers signed."""
-    return bool(tuf_timestamp_in(payload)) and _plain_key(payload, "payload") is None
+    return bool(tuf_timestamp_in(payload)) and plain_key(payload, "payload") is None
 
 
 def tuf_timestamp_in(payload: bytes) -> bytes:
@@ -143,16 +143,17 @@ def tuf_timestamp_in(payload: bytes) -> bytes:
     So both kinds of stations may read the same topic. b"": there is none. Nothing is verified
     here.
     """
-    if _plain_key(payload, "signed") is not None:
+    if plain_key(payload, "signed") is not None:
         return payload
     try:
-        held = _plain_key(text_in(payload, TIMESTAMP_KIND), "tuf")
+        held = plain_key(text_in(payload, TIMESTAMP_KIND), "tuf")
     except SenderError:
         return b""
     return held.encode() if isinstance(held, str) else b""
 
 
-def _plain_key(content: bytes, key: str) -> object:
+def plain_key(content: bytes, key: str) -> object:
+    """The value of a JSON object's key; None where there is none, or no such object."""
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):

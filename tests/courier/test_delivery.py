@@ -18,7 +18,7 @@ from edge_daemon.courier.origin import WebOrigin
 from edge_daemon.courier.site import Site
 from edge_daemon.courier.staging import Wanted, is_there
 from edge_daemon.courier.torrent import Torrent, normal
-from edge_daemon.courier.wire import Progress
+from edge_daemon.courier.wire import Progress, Share
 from edge_daemon.models.store import Store
 from edge_daemon.models.trust import Trust
 from edge_daemon.sources.http import Http
@@ -28,7 +28,7 @@ from tests.sim.web_shelf import WebShelf
 
 pytest.importorskip("libtorrent", reason="needs the extra fleet")
 
-from edge_daemon.courier.swarm import Link, Swarm
+from edge_daemon.courier.swarm import Swarm
 
 SPOILED = 4
 """A piece in the middle of the weights."""
@@ -37,8 +37,8 @@ SPOILED = 4
 class SpoilingSwarm(Swarm):
     """The first time a piece is put into it, a neighbour's wrong byte is in it."""
 
-    def __init__(self, link: Link) -> None:
-        super().__init__(link)
+    def __init__(self, share: Share) -> None:
+        super().__init__(share.interface, share)
         self.tries = Counter[int]()
 
     def put(self, piece: int, content: bytes) -> None:
@@ -64,14 +64,15 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     plant = certificates(tmp_path / "plant", ["cam1"])
     ca = plant / "ca.pem"
     torrent, wanted = published(tmp_path / "origin", ca, 1.2)
-    link = Link("127.0.0.2", plant / "cam1-swarm.pem", plant / "cam1-swarm.key", ca, local=False)
+    files = [str(plant / each) for each in ("cam1-swarm.pem", "cam1-swarm.key", "ca.pem")]
+    share = Share("127.0.0.2", *files, port=0, up_mbit=40.0, down_mbit=80.0, local=False)
     has_it = threading.Event()
 
     def tell(progress: Progress) -> None:
         if progress.phase == "have":
             has_it.set()
 
-    store, swarm = Store(tmp_path / "store"), SpoilingSwarm(link)
+    store, swarm = Store(tmp_path / "store"), SpoilingSwarm(share)
     with WebShelf(tmp_path / "origin").serving() as shelf:
         origin = WebOrigin(Http(shelf.url), wanted.ref)
         tools = DeliveryTools(

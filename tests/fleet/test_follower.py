@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import StateError
 from edge_daemon.fleet import messages
 from edge_daemon.fleet.follower import Context, FetchProgress, Follower
-from edge_daemon.fleet.memory import MEMORY_FILE, MOST_WAITING, parse_kept
+from edge_daemon.fleet.memory import MEMORY_FILE, MOST_WAITING, read_kept
 from edge_daemon.messaging.messages import Incoming
 from edge_daemon.models.countersigned import sign
 from edge_daemon.models.trust import generate_keypair
@@ -224,7 +225,7 @@ def test_the_broker_may_forget_only_what_is_on_disk(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.hear(*STOP)
     assert rig.forgotten == [STOP[0]]
-    kept = parse_kept((tmp_path / MEMORY_FILE).read_bytes())
+    kept = read_kept((tmp_path / MEMORY_FILE).read_bytes())
     assert kept.memory.heard[MADE.id].is_stopped
 
 
@@ -246,8 +247,28 @@ def test_a_stop_that_came_while_the_disk_was_full_holds_and_is_kept_once_there_i
     in_its_place.rmdir()
     rig.follower.look([])
     assert rig.forgotten == [STOP[0], OPEN[0]]
-    assert parse_kept(in_its_place.read_bytes()).memory.heard[MADE.id].is_stopped
+    assert read_kept(in_its_place.read_bytes()).memory.heard[MADE.id].is_stopped
     assert rig.asked == []
+
+
+def test_that_campaigns_are_not_followed_is_a_problem_for_as_long_as_it_lasts(
+    tmp_path: Path,
+) -> None:
+    rig, pause = Rig(tmp_path), threading.Event()
+    rig.hear(*rig.signed(MADE))
+    rig.broken = StateError("The journal cannot be read.")
+    rig.follower.start()
+    rig.follower.begin()
+    try:
+        while not rig.follower.problems:
+            pause.wait(0.02)
+        (told,) = rig.follower.problems
+        assert told == "campaigns are not followed: The journal cannot be read."
+        rig.broken = None
+        while rig.follower.problems:
+            pause.wait(0.02)
+    finally:
+        rig.follower.stop()
 
 
 def test_a_stop_that_came_while_the_station_could_not_be_looked_at_holds(tmp_path: Path) -> None:
@@ -335,7 +356,7 @@ def test_a_campaign_that_is_not_listed_cannot_push_another_aside(tmp_path: Path)
     for serial in range(200, 220):
         stranger = campaign(id=f"c{serial}", serial=serial)
         assert rig.hear(*rig.signed(stranger)) is Phase.HAVE
-    kept = parse_kept((tmp_path / MEMORY_FILE).read_bytes())
+    kept = read_kept((tmp_path / MEMORY_FILE).read_bytes())
     assert kept.memory.campaign == MADE
     assert len(kept.waiting) == MOST_WAITING
     rig.hear(*OPEN)
@@ -414,7 +435,7 @@ def test_a_station_that_is_held_does_not_ask(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"envelope": 3}', b"\xff"])
 def test_a_damaged_memory_is_no_memory(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse_kept(content)
+        read_kept(content)
     (tmp_path / MEMORY_FILE).write_bytes(content)
     assert Rig(tmp_path).hear(*OPEN) is None
     assert json.loads((tmp_path / MEMORY_FILE).read_text())["asked"] == 0

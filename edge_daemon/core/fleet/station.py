@@ -219,6 +219,8 @@ def _waits_for(  # noqa: PLR0911 - the first that holds
     if station.stored is None:
         if station.refused:
             return Phase.REFUSED, station.refused
+        if heard.is_stopped:  # it is fetched no more
+            return Phase.FETCHING, f"stopped: {heard.why}"
         return Phase.FETCHING, station.fetching or f"{campaign.model} is not in the store"
     if station.stored != campaign.sha256:
         return Phase.REFUSED, f"the {campaign.model} in the store has another digest"

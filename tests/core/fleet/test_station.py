@@ -130,6 +130,12 @@ def test_a_stop_takes_the_station_back_to_having_it_and_is_final() -> None:
         assert phase_of(told(*messages), station()) == (Phase.HAVE, False)
 
 
+def test_a_station_that_has_not_got_it_yet_says_that_it_is_stopped() -> None:
+    made = step(told(stop()), station(stored=None), LATE)
+    assert made.campaign_status is not None
+    assert (made.campaign_status.why or "").startswith("stopped: ")
+
+
 def test_nothing_is_asked_before_the_campaign_begins_or_after_it_expires() -> None:
     assert phase_of(told(opened(2)), station(0), START - 1.0) == (Phase.HAVE, False)
     assert phase_of(told(opened(2)), station(0), CAMPAIGN.expires) == (Phase.HAVE, False)
