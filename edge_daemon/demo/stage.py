@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,22 +120,9 @@ class Stage:
     ) -> str:
         """Put a signed copy of a bundle into the store, under another version, with other weights
         or with other keys of its manifest where given; returns its `name@version`."""
-        manifest = parse((source / "model.yaml").read_text(encoding="utf-8")).value
-        name, version = manifest["name"], version or manifest["version"]
-        place = self.store / name / version
-        incoming = self.store / ".incoming" / f"{name}-{version}"
-        shutil.copytree(source, incoming)
-        if weights is not None:
-            shutil.copy(weights, incoming / manifest["weights"]["file"])
-            content = weights.read_bytes()
-            manifest["weights"]["sha256"] = hashlib.sha256(content).hexdigest()
-            manifest["weights"]["size"] = len(content)
-        manifest |= changes | {"version": version}
-        (incoming / "model.yaml").write_text(dump(manifest), encoding="utf-8")
-        sign(incoming, self.key)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        incoming.rename(place)
-        return f"{name}@{version}"
+        if version is not None:
+            changes["version"] = version
+        return publish_copy(source, self.store, self.key, changes, weights)
 
     def change_belt(self, place: int, *, defects: float, dim_every: int) -> None:
         """From this place on, which must not be in view yet, the line carries other parts."""
@@ -220,6 +207,33 @@ class Stage:
                 f"The daemon ended by itself with status {self._process.returncode}.",
                 hint=f"Its last words: {' '.join(tail)[:500]}",
             )
+
+
+def publish_copy(
+    source: Path,
+    store: Path,
+    key: Path,
+    changes: Mapping[str, object],
+    weights: Path | None = None,
+) -> str:
+    """Put a copy of a bundle into a store, signed and whole at once; returns its `name@version`.
+
+    `changes` replace keys of its manifest, `weights` its own.
+    """
+    manifest = {**parse((source / "model.yaml").read_text(encoding="utf-8")).value, **changes}
+    name, version = manifest["name"], manifest["version"]
+    place, incoming = store / name / version, store / ".incoming" / f"{name}-{version}"
+    shutil.copytree(source, incoming)
+    if weights is not None:
+        shutil.copy(weights, incoming / manifest["weights"]["file"])
+        content = weights.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        manifest["weights"] |= {"sha256": digest, "size": len(content)}
+    (incoming / "model.yaml").write_text(dump(manifest), encoding="utf-8")
+    sign(incoming, key)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    incoming.rename(place)
+    return f"{name}@{version}"
 
 
 def free_port() -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from edge_daemon.config import dump, parse
-from edge_daemon.demo.stage import BUNDLES
-from edge_daemon.models.trust import generate_keypair, sign
+from edge_daemon.config import parse
+from edge_daemon.demo.stage import BUNDLES, publish_copy
+from edge_daemon.models.trust import generate_keypair
 
 SOURCES = ("1.0.0", "1.1.0")
 """Versions of the demo's bottle, as they were trained."""
@@ -28,14 +27,8 @@ class DemoStore:
 
     def copy(self, source: Path, name: str, version: str) -> str:
         """A signed copy of a bundle under another name and version; its `name@version`."""
-        incoming = self.folder / ".incoming" / name / version
-        shutil.copytree(source, incoming)
-        manifest = parse((incoming / "model.yaml").read_text(encoding="utf-8")).value
-        manifest |= {"name": name, "version": version}
-        manifest["limits"] |= {"latency_ratio": 10.0}  # a busy box says nothing of the model
-        (incoming / "model.yaml").write_text(dump(manifest), encoding="utf-8")
-        sign(incoming, self.key)
-        place = self.folder / name / version
-        place.parent.mkdir(parents=True, exist_ok=True)
-        incoming.rename(place)
-        return f"{name}@{version}"
+        manifest = parse((source / "model.yaml").read_text(encoding="utf-8")).value
+        # A busy box says nothing of the model.
+        limits = manifest["limits"] | {"latency_ratio": 10.0}
+        changes = {"name": name, "version": version, "limits": limits}
+        return publish_copy(source, self.folder, self.key, changes)
