@@ -109,7 +109,7 @@ def make_models(folder: Path) -> None:
 
 
 def _patient(manifest: dict[str, Any]) -> None:
-    manifest["limits"]["latency_ratio"] = 100.0
+    manifest["limits"] |= {"latency_ratio": 100.0, "max_missed": 1.0}
 
 
 class Inspector:

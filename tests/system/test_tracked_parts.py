@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from edge_daemon.demo.conveyor import Belt, Conveyor
+from edge_daemon.demo.conveyor import Belt, Conveyor, class_of
 from edge_daemon.demo.stage import Plan, Stage
-from edge_daemon.demo.truth import CLASSES
 from edge_daemon.messaging.client import Client
 from tests.sim.device import wait_until
 
@@ -54,7 +53,7 @@ def test_followed_parts_are_told_once_with_their_own_defects() -> None:
         flaws = conveyor.flaws(place, "bottle")
         if part["model"] == "bottle@1.0.0":
             flaws = tuple(flaw for flaw in flaws if flaw != UNKNOWN_TO_THE_FIRST)
-        assert set(part["causes"]) == {CLASSES.get(flaw, flaw) for flaw in flaws}, part
+        assert set(part["causes"]) == {class_of(flaw) for flaw in flaws}, part
         assert part["verdict"] == ("ng" if flaws else "ok"), part
     models = [part["model"] for part in parts if not part["late"]]
     assert models == sorted(models)
