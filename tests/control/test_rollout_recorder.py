@@ -113,11 +113,12 @@ class Desk:
         return [sum(column) for column in zip(*blocks, strict=True)]
 
 
-def pair(part: int, candidate: str = "ok") -> Pair:
-    """The incumbent rejects it."""
-    said = [Opinion(each.ref, "0", Verdict(v)) for each, v in ((OLD, "ng"), (NEW, candidate))]
-    assigned = assign("r-1", "boot", part, 0.0)
-    return Pair("r-1", "boot", part, None, assigned, *said, (part,), SimClock().now().utc)
+def pair(part: int) -> Pair:
+    """The incumbent alone rejects it."""
+    ours = Opinion(OLD.ref, "0", Verdict.NG)
+    theirs = Opinion(NEW.ref, "0", Verdict.OK)
+    assigned, utc = assign("r-1", "boot", part, 0.0), SimClock().now().utc
+    return Pair("r-1", "boot", part, None, assigned, ours, theirs, (part,), utc)
 
 
 @pytest.fixture
