@@ -90,7 +90,7 @@ def failed(report: Report) -> Refusal:
     hint = "The checks say what was measured; a better version has a new number."
     if is_acceptable(report.checks):
         names = ", ".join(f'"{check.name}"' for check in report.failed)
-        hint = f'If this is meant, ask again with "accept": [{names}] and a reason.'
+        hint = f'If this is meant, prepare or swap it with "accept": [{names}] and a reason.'
     return Refusal(code, report.message, hint, report.checks, code is Code.NO_MEMORY)
 
 
