@@ -51,8 +51,9 @@ from edge_daemon.control.trigger_handler import TriggerHandler
 from edge_daemon.core import tuning
 from edge_daemon.core.event_names import EventName
 from edge_daemon.core.events import LinksChanged
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.state import SlotState, State
-from edge_daemon.core.values import BundleRef, Judged
+from edge_daemon.core.values import BundleRef
 from edge_daemon.core.verbs import Verb
 from edge_daemon.errors import SenderError
 from edge_daemon.host.error_boundary import contained

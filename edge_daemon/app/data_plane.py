@@ -12,9 +12,9 @@ import structlog
 from edge_daemon.app.collecting import line_collector, pusher
 from edge_daemon.app.resources import Resources
 from edge_daemon.core.events import SlotLost
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import By
 from edge_daemon.core.rollout.values import Assigned, Pair
-from edge_daemon.core.values import Judged
 from edge_daemon.frames.annotated import annotated
 from edge_daemon.frames.arms import Arms
 from edge_daemon.frames.camera_state import CameraListener, CameraState, Patience

@@ -19,10 +19,11 @@ import structlog
 from edge_daemon.config.drift import DriftSettings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.event_names import EventName
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import By, PartOutcome
 from edge_daemon.core.picture import Measures
 from edge_daemon.core.rollout.signals import Signal, Watched, read_watched, scaled
-from edge_daemon.core.values import BundleRef, Judged, Verdict
+from edge_daemon.core.values import BundleRef, Verdict
 from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import StateError
 from edge_daemon.host.disk import write_durably

@@ -19,10 +19,17 @@ from edge_daemon.app.signs_of_life import judged, rounded
 from edge_daemon.app.status import Status
 from edge_daemon.app.timeline import Timeline
 from edge_daemon.control.lineage import lineage_report
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.lifecycle import BUSY, Stage
 from edge_daemon.core.roles import Role, role
 from edge_daemon.core.state import Operation, State
-from edge_daemon.core.values import AtFrame, AtNextOrder, AtTime, Judged, Latency, Verdict
+from edge_daemon.core.values import (
+    AtFrame,
+    AtNextOrder,
+    AtTime,
+    Latency,
+    Verdict,
+)
 from edge_daemon.errors import SenderError, StateError
 from edge_daemon.frames.camera_state import CameraState
 from edge_daemon.messaging import payloads

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge_daemon.control.loader import GateProof
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.recipe import broken_rules, fault_of_tuning, tunable, tuned, verdict_of
 from edge_daemon.core.tuning import fault_on_golden
-from edge_daemon.core.values import Judged, Verdict
+from edge_daemon.core.values import Verdict
 from edge_daemon.errors import Code, SenderError
 
 _NOTHING: Mapping[str, float] = {}

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable
 
 from edge_daemon.control.inquiries import MOST_PREVIEWED
-from edge_daemon.core.values import BundleRef, Judged, Verdict
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import BundleRef, Verdict
 from edge_daemon.messaging import result_payloads
 from edge_daemon.messaging.messages import Carrier
 from edge_daemon.messaging.topics import Topics

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.state import State
 from edge_daemon.core.totals import Totals
-from edge_daemon.core.values import Instant, Judged, Latency
+from edge_daemon.core.values import Instant, Latency
 from edge_daemon.frames.camera_state import CameraPhase, CameraState
 from edge_daemon.host.audit import Anchor
 from edge_daemon.host.gpu import GpuMemory

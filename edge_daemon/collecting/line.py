@@ -22,9 +22,10 @@ from edge_daemon.core.collecting.bare import Bare
 from edge_daemon.core.collecting.choice import Choice, DrawnAhead, Inclusion
 from edge_daemon.core.collecting.hidden import PrivacyMask
 from edge_daemon.core.collecting.reasons import Why, holds_one_of, reasons_of
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import By
 from edge_daemon.core.rollout.opinions import both
-from edge_daemon.core.values import Box, Judged, Verdict
+from edge_daemon.core.values import Box, Verdict
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.collector import COLLECTED, Collector
 from edge_daemon.frames.ring import Ring

@@ -20,11 +20,12 @@ from msgspec.structs import replace as changed
 
 from edge_daemon.core.collecting.choice import Inclusion
 from edge_daemon.core.collecting.reasons import Why
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.core.recipe import counted, digest
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.values import Opinion
-from edge_daemon.core.values import Box, Detection, Judged, Verdict
+from edge_daemon.core.values import Box, Detection, Verdict
 from edge_daemon.documents import MALFORMED
 from edge_daemon.messaging.times import iso_utc
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_daemon.core.gate import Limits, Timing, is_doubtful
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.recent import Recent
 from edge_daemon.core.recipe import broken_rules, judge
-from edge_daemon.core.values import Judged, Recipe, Size, Verdict
+from edge_daemon.core.values import Recipe, Size, Verdict
 from edge_daemon.core.verdicts import MIN_REJECTED, Missed, Reference
 from edge_daemon.models.bundle import Manifest
 from edge_daemon.slots.frame_control import Sample

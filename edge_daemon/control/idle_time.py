@@ -12,7 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from edge_daemon.core.values import BundleRef, Judged
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import BundleRef
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.slots.active import ActiveSlot, IdleTask, Pointer
 from edge_daemon.slots.slot import Inference, Slot

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from edge_daemon.core.values import Judged, Verdict
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import Verdict
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import math
 
 import cv2
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.recipe import counted
-from edge_daemon.core.values import Detection, Judged, Verdict
+from edge_daemon.core.values import Detection, Verdict
 from edge_daemon.frames.images import Colour, outline
 from edge_daemon.host.memory import Pixels
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.rollout.draw import assign_by
 from edge_daemon.core.rollout.opinions import given_to_candidate
 from edge_daemon.core.rollout.values import Arm, Assigned, Mode, Split, UnitKind
-from edge_daemon.core.values import Judged
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.slots.active import ActiveSlot, Pointer

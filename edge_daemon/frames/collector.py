@@ -17,7 +17,8 @@ from typing import Protocol
 
 import structlog
 
-from edge_daemon.core.values import Judged, Verdict
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import Verdict
 from edge_daemon.errors import EdgeDaemonError, StateError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.images import encode

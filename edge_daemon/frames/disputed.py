@@ -13,10 +13,11 @@ from collections import OrderedDict, deque
 from pathlib import Path
 from typing import Any
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import By
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.values import Opinion, Outcome, Pair
-from edge_daemon.core.values import Judged, Verdict
+from edge_daemon.core.values import Verdict
 from edge_daemon.frames.picture_folder import PictureFolder, stamp
 from edge_daemon.frames.rejected import found_facts
 

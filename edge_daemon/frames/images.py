@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import structlog
 
-from edge_daemon.core.values import Judged, Verdict
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import Verdict
 from edge_daemon.errors import CameraError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring

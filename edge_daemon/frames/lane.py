@@ -14,8 +14,9 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.recipe import broken_rules, has_part_in_view, verdict_of
-from edge_daemon.core.values import Instant, Judged, Reason, Verdict
+from edge_daemon.core.values import Instant, Reason, Verdict
 from edge_daemon.errors import BundleError, EdgeDaemonError, SlotLost
 from edge_daemon.frames.arms import Arms
 from edge_daemon.frames.captured import Captured

@@ -15,8 +15,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.totals import BOUNDS_MS, ModelTotals, Spread, Totals
-from edge_daemon.core.values import BundleRef, Counts, Judged, Latency, Reason, Verdict
+from edge_daemon.core.values import (
+    BundleRef,
+    Counts,
+    Latency,
+    Reason,
+    Verdict,
+)
 
 WINDOW = 4096
 """Inspected frames whose latencies are kept: at 30 frames a second, more than two minutes."""

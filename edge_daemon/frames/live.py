@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import Counts, Instant, Judged, Reason, Verdict
+from edge_daemon.core.values import Counts, Instant, Reason, Verdict
 from edge_daemon.errors import EdgeDaemonError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ledger import Ledger

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import structlog
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.rollout.values import Opinion
-from edge_daemon.core.values import Judged
 from edge_daemon.frames.captured import Captured
 from edge_daemon.host.error_boundary import ErrorBoundary
 from edge_daemon.host.memory import Pixels

@@ -22,9 +22,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import PartOutcome
 from edge_daemon.core.recipe import digest
-from edge_daemon.core.values import Judged
 from edge_daemon.documents import MALFORMED
 from edge_daemon.errors import StateError
 from edge_daemon.frames.rejected import frame_facts

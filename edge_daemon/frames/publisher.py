@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from edge_daemon.core.values import Judged
+from edge_daemon.core.judged import Judged
 from edge_daemon.host.error_boundary import ErrorBoundary
 
 _log = structlog.get_logger(__name__)

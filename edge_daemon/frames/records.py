@@ -6,8 +6,9 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.shares import WINDOW, Count, Record, Shares
-from edge_daemon.core.values import BundleRef, Judged, Verdict
+from edge_daemon.core.values import BundleRef, Verdict
 from edge_daemon.slots.frame_control import TrialRecords
 
 MOST_WINDOWS = 100

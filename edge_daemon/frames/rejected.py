@@ -11,7 +11,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.core.values import Detection, Judged
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import Detection
 from edge_daemon.frames.picture_folder import PictureFolder, stamp
 from edge_daemon.messaging.times import iso_utc
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, closing, suppress
 
 import numpy as np
 
-from edge_daemon.core.values import Judged
+from edge_daemon.core.judged import Judged
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.host.memory import FrameAddress, FrameMemory, FrameShape, Pixels

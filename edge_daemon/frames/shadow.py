@@ -20,13 +20,13 @@ from typing import Protocol, Union
 
 import structlog
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import By, PartOutcome, PartRules
 from edge_daemon.core.rollout.draw import LATER_BITS
 from edge_daemon.core.rollout.governor import Governor
 from edge_daemon.core.rollout.pairing import Pairing, Seen
 from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.values import Mode, Pair, Split
-from edge_daemon.core.values import Judged
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.looker import Looked, Looker, Offered, brightness
 from edge_daemon.host.error_boundary import ErrorBoundary

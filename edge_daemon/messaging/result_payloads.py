@@ -10,9 +10,10 @@ from typing import Annotated
 
 import msgspec
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.rollout.values import Arm, Assigned, Opinion
-from edge_daemon.core.values import Detection, Judged, Recipe
+from edge_daemon.core.values import Detection, Recipe
 from edge_daemon.messaging.field_types import (
     Box,
     Digest,

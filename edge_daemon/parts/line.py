@@ -15,6 +15,7 @@ from typing import Protocol, Union
 
 import structlog
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.ledger import PartLedger
 from edge_daemon.core.parts.objects import is_zoned, shown, zone_of
 from edge_daemon.core.parts.values import (
@@ -34,7 +35,13 @@ from edge_daemon.core.parts.values import (
     Triggered,
 )
 from edge_daemon.core.rollout.values import Assigned, Split
-from edge_daemon.core.values import Assignment, Instant, Judged, Reason, Recipe, Verdict
+from edge_daemon.core.values import (
+    Assignment,
+    Instant,
+    Reason,
+    Recipe,
+    Verdict,
+)
 from edge_daemon.core.zones import Zone
 from edge_daemon.errors import Code, SenderError
 from edge_daemon.host.error_boundary import ErrorBoundary

@@ -10,10 +10,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.rollout.values import Pair
 from edge_daemon.core.shares import Record
 from edge_daemon.core.trial import Window
-from edge_daemon.core.values import Assignment, BundleRef, Instant, Judged
+from edge_daemon.core.values import Assignment, BundleRef, Instant
 from edge_daemon.host.memory import FrameAddress
 
 

@@ -10,7 +10,8 @@ from random import Random
 
 from bench_rig.shadow_line import busy_slot, captured, ref
 from edge_daemon.cli.drill_run import quantile
-from edge_daemon.core.values import Judged, Recipe, StoredBundle
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import Recipe, StoredBundle
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.frames.live import LiveLine, Outlets

@@ -15,7 +15,8 @@ from edge_daemon.collecting.line import CollectionRules, LineCollector
 from edge_daemon.collecting.store import CollectionStore, RetentionLimits
 from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
-from edge_daemon.core.values import Judged, Recipe, StoredBundle
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import Recipe, StoredBundle
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger

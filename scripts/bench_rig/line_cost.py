@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from edge_daemon.core.values import BundleRef, Detection, Judged, Recipe, StoredBundle
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import BundleRef, Detection, Recipe, StoredBundle
 from edge_daemon.frames.images import Pictures
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger

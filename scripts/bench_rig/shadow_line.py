@@ -11,8 +11,9 @@ from pathlib import Path
 from random import Random
 
 from edge_daemon.cli.drill_run import quantile
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.rollout.values import Mode, Pair, Split
-from edge_daemon.core.values import BundleRef, Detection, Judged, Recipe, StoredBundle
+from edge_daemon.core.values import BundleRef, Detection, Recipe, StoredBundle
 from edge_daemon.frames.arms import Arms
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane

@@ -12,8 +12,9 @@ from edge_daemon.app import data_plane
 from edge_daemon.app.data_plane import DataPlane
 from edge_daemon.control.arrivals import OrderArrived
 from edge_daemon.core.events import SlotLost as Lost
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.picture import Flaw, Spell
-from edge_daemon.core.values import BundleRef, Judged, Reason, StoredBundle
+from edge_daemon.core.values import BundleRef, Reason, StoredBundle
 from edge_daemon.demo.conveyor_camera import ConveyorCamera
 from edge_daemon.errors import CameraError, SlotLost
 from edge_daemon.frames.camera import Camera

@@ -12,9 +12,10 @@ from edge_daemon.app.drifts import FILE, Drifts
 from edge_daemon.config.drift import DriftSettings
 from edge_daemon.control.arrivals import Noticed
 from edge_daemon.core.event_names import EventName
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import By, PartOutcome
 from edge_daemon.core.picture import Measures
-from edge_daemon.core.values import Assignment, BundleRef, Detection, Judged, Verdict
+from edge_daemon.core.values import Assignment, BundleRef, Detection, Verdict
 from edge_daemon.host.metrics import Metrics
 
 ONE, TWO = BundleRef("bottle", "1.0.0"), BundleRef("bottle", "2.0.0")

@@ -8,12 +8,12 @@ from structlog.testing import capture_logs
 
 from edge_daemon.app.monitor import Monitor
 from edge_daemon.app.status import LineStatus, Status
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.state import Kind, Operation, SlotState, State
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
     Instant,
-    Judged,
     Reason,
     StoredBundle,
     Verdict,

@@ -9,13 +9,13 @@ import pytest
 from edge_daemon.app import preview
 from edge_daemon.control.loader import GateProof
 from edge_daemon.core.golden import Expectation, ExpectedBox, Golden
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.recipe import broken_rules, verdict_of
 from edge_daemon.core.values import (
     UNASSIGNED,
     Adjustable,
     BundleRef,
     Detection,
-    Judged,
     Recipe,
     Rule,
     StoredBundle,

@@ -5,13 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_daemon.app.rejects import SHOWN, Rejects
-from edge_daemon.core.values import (
-    UNASSIGNED,
-    BundleRef,
-    Detection,
-    Judged,
-    Verdict,
-)
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import UNASSIGNED, BundleRef, Detection, Verdict
 from edge_daemon.frames.rejected import RejectedFolder
 
 BOTTLE = BundleRef("bottle", "1.0.0")

@@ -8,7 +8,8 @@ import pytest
 
 from edge_daemon.app.results import Results
 from edge_daemon.config import MqttSettings
-from edge_daemon.core.values import Assignment, Judged, Reason, Verdict
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import Assignment, Reason, Verdict
 from edge_daemon.host.clock import SystemClock
 from edge_daemon.messaging.connection import SessionSpec
 from edge_daemon.messaging.messages import Handlers

@@ -15,7 +15,8 @@ from dataclasses import replace
 import pytest
 
 from edge_daemon.app.monitor import Monitor
-from edge_daemon.core.values import Assignment, BundleRef, Judged, Reason, Verdict
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import Assignment, BundleRef, Reason, Verdict
 from edge_daemon.frames.ledger import Ledger
 from edge_daemon.host.metrics import Metrics
 from edge_daemon.web.access import Rules

@@ -16,7 +16,8 @@ from rich.console import Console
 from edge_daemon.cli.station import RetainedStatus
 from edge_daemon.cli.status_view import summary
 from edge_daemon.cli.status_watch import SWAPS_SHOWN, Minute, News
-from edge_daemon.core.values import UNASSIGNED, Judged, Verdict
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import UNASSIGNED, Verdict
 from edge_daemon.messaging import result_payloads
 from edge_daemon.messaging.result_payloads import ResultMessage
 from tests.sim.command import command

@@ -19,13 +19,13 @@ from edge_daemon.collecting.store import CollectionStore, RetentionLimits
 from edge_daemon.core.collecting.hidden import PrivacyMask
 from edge_daemon.core.collecting.quota import shares
 from edge_daemon.core.collecting.reasons import Why
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import By
 from edge_daemon.core.rollout.opinions import opinion
 from edge_daemon.core.values import (
     BundleRef,
     Detection,
     Instant,
-    Judged,
     Recipe,
     StoredBundle,
     Verdict,

@@ -17,11 +17,11 @@ from edge_daemon.control.gate_runner import GateRunner
 from edge_daemon.control.golden_looks import Candidate, Deadline
 from edge_daemon.core.gate import Limits
 from edge_daemon.core.golden import Expectation
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
     Detection,
-    Judged,
     Recipe,
     StoredBundle,
     Verdict,

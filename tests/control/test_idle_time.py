@@ -10,7 +10,14 @@ import pytest
 
 from edge_daemon.control import idle_time
 from edge_daemon.control.idle_time import IdleTime
-from edge_daemon.core.values import Assignment, BundleRef, Detection, Judged, StoredBundle, Verdict
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import (
+    Assignment,
+    BundleRef,
+    Detection,
+    StoredBundle,
+    Verdict,
+)
 from edge_daemon.slots.active import ActiveSlot, Pointer
 from edge_daemon.slots.slot import Inference, LoadOrder, Slot
 from tests.sim.idle_tasks import still_lane

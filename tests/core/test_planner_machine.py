@@ -33,6 +33,7 @@ from edge_daemon.core.job_orders import (
     JobOrder,
     OrderState,
 )
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.planner import step
 from edge_daemon.core.values import (
     AtFrame,
@@ -40,7 +41,6 @@ from edge_daemon.core.values import (
     AtNow,
     AtTime,
     BundleRef,
-    Judged,
     ModelChoice,
     Request,
     StoredBundle,

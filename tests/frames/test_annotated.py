@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_daemon.core.values import Detection, Judged, Recipe, Rule, Verdict
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import Detection, Recipe, Rule, Verdict
 from edge_daemon.core.zones import Zone
 from edge_daemon.frames.annotated import annotated
 from edge_daemon.frames.collector import Collector, as_jpeg

@@ -6,11 +6,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import By
 from edge_daemon.core.rollout.draw import assign
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.values import Opinion, Pair
-from edge_daemon.core.values import Assignment, BundleRef, Detection, Judged, Recipe, Verdict
+from edge_daemon.core.values import (
+    Assignment,
+    BundleRef,
+    Detection,
+    Recipe,
+    Verdict,
+)
 from edge_daemon.frames.disputed import MOST_FRAMES, DisputedFolder, is_disputed
 
 OLD, NEW = BundleRef("bottle", "1.0.0"), BundleRef("bottle", "2.0.0")

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
     Detection,
     Instant,
-    Judged,
     Reason,
     Verdict,
 )

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
     Counts,
     Detection,
-    Judged,
     Reason,
     Recipe,
     Rule,

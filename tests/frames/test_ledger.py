@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.totals import BOUNDS_MS
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
     Counts,
-    Judged,
     Latency,
     Reason,
     Verdict,

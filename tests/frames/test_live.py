@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.values import (
     UNASSIGNED,
     BundleRef,
     Detection,
-    Judged,
     Reason,
     Verdict,
 )

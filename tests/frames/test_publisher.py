@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from edge_daemon.core.values import UNASSIGNED, Judged, Reason, Verdict
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import UNASSIGNED, Reason, Verdict
 from edge_daemon.frames.publisher import Publisher
 
 

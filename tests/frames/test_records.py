@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.shares import WINDOW
-from edge_daemon.core.values import Assignment, BundleRef, Detection, Judged, Verdict
+from edge_daemon.core.values import Assignment, BundleRef, Detection, Verdict
 from edge_daemon.frames.records import MOST_RECORDS, MOST_WINDOWS, Records
 
 OLD, NEW = BundleRef("bottle", "1"), BundleRef("bottle", "2")

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from edge_daemon.core.values import UNASSIGNED, BundleRef, Judged, Verdict
+from edge_daemon.core.judged import Judged
+from edge_daemon.core.values import UNASSIGNED, BundleRef, Verdict
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.ring import Ring
 from edge_daemon.frames.samples import UNSEEN_SHAPE, Sampler, Samples

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.rollout.values import Arm, Mode, Outcome, Pair, SliceRule, UnitKind
-from edge_daemon.core.values import Judged
 from edge_daemon.errors import BundleError, SlotLost
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.looker import brightness

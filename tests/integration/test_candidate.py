@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.rollout.values import Arm, Mode, Pair, Split
-from edge_daemon.core.values import BundleRef, Judged, Recipe, StoredBundle
+from edge_daemon.core.values import BundleRef, Recipe, StoredBundle
 from edge_daemon.frames.arms import Arms
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.lane import Lane

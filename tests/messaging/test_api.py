@@ -21,7 +21,7 @@ from edge_daemon.messaging.messages import Incoming
 SHIPPED = Path(__file__).parents[2] / "configs/asyncapi.json"
 SPECIFICATION = Path(__file__).parent / "asyncapi/schema-3.0.0.json"
 """The schema of AsyncAPI 3.0.0 as its authors publish it (@asyncapi/specs 6.11.1, Apache-2.0)."""
-LARGEST = 80 * 1024
+LARGEST = 96 * 1024  # AWS IoT Core takes 128 KiB
 NOW = Instant(1.0, 1_795_341_600.0)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.counts import Counts, OrderTally, PartTotals
 from edge_daemon.core.recipe import digest
 from edge_daemon.core.rollout.draw import assign, draw
@@ -16,7 +17,6 @@ from edge_daemon.core.values import (
     BundleRef,
     Check,
     Detection,
-    Judged,
     Reason,
     Recipe,
     Refusal,

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import (
     By,
     Opened,
@@ -22,7 +23,6 @@ from edge_daemon.core.values import (
     BundleRef,
     Detection,
     Instant,
-    Judged,
     Recipe,
     Rule,
     Verdict,

@@ -10,10 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import By, Opened, PartOutcome, PartRules, Triggered
 from edge_daemon.core.rollout.draw import LATER_BITS, draw
 from edge_daemon.core.rollout.values import Arm, Assigned, Mode, Outcome, Pair
-from edge_daemon.core.values import Detection, Instant, Judged, Recipe, Rule, Verdict
+from edge_daemon.core.values import (
+    Detection,
+    Instant,
+    Recipe,
+    Rule,
+    Verdict,
+)
 from edge_daemon.errors import BundleError
 from edge_daemon.frames.captured import Captured
 from edge_daemon.frames.shadow import Shadow, ShadowOutlets

@@ -46,11 +46,12 @@ from edge_daemon.control.rollout_recorder import EvaluatorTools
 from edge_daemon.control.rows import Rows
 from edge_daemon.control.store_scan import Newcomers, StoreScan
 from edge_daemon.core.events import SlotLost, SnapshotTaken, StoreChanged
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.rollout.blocks import Meter
 from edge_daemon.core.rollout.values import Bounds, Split
 from edge_daemon.core.state import SlotState, State
 from edge_daemon.core.trial import TrialLimits
-from edge_daemon.core.values import Detection, Instant, Judged, ModelChoice, Request
+from edge_daemon.core.values import Detection, Instant, ModelChoice, Request
 from edge_daemon.errors import EdgeDaemonError, StateError
 from edge_daemon.frames.lane import Lane
 from edge_daemon.frames.ledger import Ledger

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.rollout.values import Assigned, Mode, SliceRule, Split, UnitKind
 from edge_daemon.core.values import (
     Assignment,
     BundleRef,
     Detection,
-    Judged,
     Recipe,
     StoredBundle,
 )

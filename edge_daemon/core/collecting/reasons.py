@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from enum import Enum
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.recipe import counted
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.values import Opinion
-from edge_daemon.core.values import Detection, Judged, Recipe, Verdict
+from edge_daemon.core.values import Detection, Recipe, Verdict
 
 
 class Why(str, Enum):

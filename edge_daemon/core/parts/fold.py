@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import Fold, PartReason, PartRules
-from edge_daemon.core.values import BundleRef, Judged, Reason, Recipe, Verdict
+from edge_daemon.core.values import BundleRef, Reason, Recipe, Verdict
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import replace
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.arms import Sides, in_box, judge_part, view_of
 from edge_daemon.core.parts.fold import Folded, FrameOfPart, fold, unjudged
 from edge_daemon.core.parts.open_part import OpenFrame, OpenPart
@@ -40,7 +41,7 @@ from edge_daemon.core.parts.values import (
 from edge_daemon.core.rollout.draw import assign_by
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.values import Assigned, Split
-from edge_daemon.core.values import Assignment, Box, Instant, Judged, Verdict
+from edge_daemon.core.values import Assignment, Box, Instant, Verdict
 
 MOST_OPEN = 1024  # parts that are not told yet; of more, the oldest is told as `dropped_overflow`
 MOST_IDS = 65536  # trigger ids by which a repeated one is known; of more, the oldest is forgotten

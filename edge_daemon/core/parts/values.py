@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Union
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.rollout.values import Assigned, Opinion, Split
 from edge_daemon.core.values import (
     UNASSIGNED,
@@ -16,7 +17,6 @@ from edge_daemon.core.values import (
     Box,
     BundleRef,
     Instant,
-    Judged,
     Reason,
     Recipe,
     Verdict,

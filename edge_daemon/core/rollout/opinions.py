@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.recipe import broken_rules, has_part_in_view, verdict_of
 from edge_daemon.core.rollout.values import Arm, Opinion
-from edge_daemon.core.values import Detection, Judged, Recipe, Size, StoredBundle, Verdict
+from edge_daemon.core.values import (
+    Detection,
+    Recipe,
+    Size,
+    StoredBundle,
+    Verdict,
+)
 
 
 def opinion(

@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.arms import as_opinion, in_box, view_of
 from edge_daemon.core.parts.fold import fold
 from edge_daemon.core.parts.values import FrameOpinions, PartOutcome, PartRules
@@ -17,7 +18,6 @@ from edge_daemon.core.rollout.membership import UnitTraits, largest_area, local_
 from edge_daemon.core.rollout.opinions import both
 from edge_daemon.core.rollout.plan import OVERALL
 from edge_daemon.core.rollout.values import Arm, Assigned, Opinion, Pair, Split, UnitKind
-from edge_daemon.core.values import Judged
 
 MOST_FRAMES = 2048
 """Frames whose opinions wait for their part."""

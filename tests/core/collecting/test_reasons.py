@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_daemon.core.collecting.reasons import Why, floor_of, holds_one_of, reasons_of
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.recipe import broken_rules, verdict_of
 from edge_daemon.core.rollout.opinions import opinion
 from edge_daemon.core.values import (
@@ -15,7 +16,6 @@ from edge_daemon.core.values import (
     Adjustable,
     BundleRef,
     Detection,
-    Judged,
     Reason,
     Recipe,
     Rule,

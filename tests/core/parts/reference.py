@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import (
     By,
     Fold,
@@ -23,7 +24,7 @@ from edge_daemon.core.parts.values import (
     Ticked,
     Triggered,
 )
-from edge_daemon.core.values import Judged, Verdict
+from edge_daemon.core.values import Verdict
 
 
 @dataclass(frozen=True)

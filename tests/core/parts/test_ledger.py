@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.ledger import MOST_FREE, MOST_OPEN, PartLedger
 from edge_daemon.core.parts.values import (
     By,
@@ -31,7 +32,6 @@ from edge_daemon.core.values import (
     Assignment,
     BundleRef,
     Instant,
-    Judged,
     Reason,
     Recipe,
     Verdict,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edge_daemon.core.judged import Judged
 from edge_daemon.core.parts.values import By, FrameOpinions, PartOutcome, PartRules
 from edge_daemon.core.rollout.draw import assign
 from edge_daemon.core.rollout.pairing import Coverage, Pairing, Seen
@@ -12,7 +13,6 @@ from edge_daemon.core.values import (
     Assignment,
     BundleRef,
     Detection,
-    Judged,
     Recipe,
     StoredBundle,
     Verdict,
